@@ -1,0 +1,37 @@
+# The commands of this repository. Each sets up what it needs and is quick the second time.
+.POSIX:
+.PHONY: help demo test bench lint lock clean
+
+help:
+	@printf '%s\n' \
+	  'make demo    simulator and daemon together; DEMO_SECONDS=20 ends it, VIDEO=file shows real footage' \
+	  'make test    lint, types and all tests' \
+	  'make bench   CPU, bytes and latency against the bare SDK' \
+	  'make lint    lint and types only' \
+	  'make lock    pin the newest versions that pyproject.toml allows' \
+	  'make clean   remove everything that make made here'
+
+demo:
+	@tools/setup run
+	@.venv/bin/overshootd demo $${DEMO_SECONDS:+--seconds "$$DEMO_SECONDS"} $${VIDEO:+--video "$$VIDEO"}
+
+test: lint
+	@tools/setup test
+	@tools/livekit-server
+	@.venv/bin/python -m pytest
+
+bench:
+	@tools/setup test
+	@.venv/bin/python -m bench
+
+lint:
+	@tools/setup dev
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+lock:
+	@tools/lock
+
+clean:
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
