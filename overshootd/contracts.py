@@ -1,0 +1,247 @@
+"""What the rooms hand to each other. No room imports a sibling: they all meet here.
+
+Cameras are blocking and belong to one thread each; everything else runs in the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class PixelFormat(StrEnum):
+    """Layouts that the publishers take. Planes are tightly packed, one after the other, no padding."""
+
+    I420 = "i420"
+    NV12 = "nv12"
+    RGB24 = "rgb24"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One raw frame. `captured_ns` is `time.monotonic_ns()` at capture."""
+
+    data: bytes | bytearray | memoryview
+    width: int
+    height: int
+    format: PixelFormat
+    captured_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One complete H.264 access unit in Annex B form; SPS and PPS precede every IDR (`keyframe`).
+
+    Access units depend on each other: dropping one spoils all up to the next keyframe.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    keyframe: bool
+    captured_ns: int
+
+
+Media = Picture | AccessUnit
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureNeed:
+    """The most that any of a camera's streams needs: frames per second and pixels."""
+
+    fps: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFormat:
+    """What the camera gives: frames per second (the nominal rate), pixels, and whether as access units."""
+
+    fps: float
+    width: int
+    height: int
+    encoded: bool = False
+
+
+class Sample(Protocol):
+    """A raw frame that nobody has paid for yet. Valid until the camera's next `read`."""
+
+    @property
+    def captured_ns(self) -> int: ...
+
+    def picture(self, width: int, height: int) -> Picture:
+        """Decode, convert and scale to this even size. Called only for frames that will be published.
+
+        Raises CameraLost when the data cannot be decoded.
+        """
+
+
+class Camera(Protocol):
+    """A source of frames. One thread opens, reads and closes it; no method is called from another, save `feedback`."""
+
+    def open(self, need: CaptureNeed) -> CaptureFormat:
+        """Start capture as near above `need` as the camera offers.
+
+        Raises CameraLost (retried with backoff) or Permanent (no such format, bad path: needs another configuration).
+        """
+
+    def read(self, timeout: float) -> Sample | AccessUnit | None:
+        """The next frame, or None when there was none within `timeout` seconds. Never blocks longer.
+
+        Raises CameraLost, or CameraEnded when it came to its end as it should.
+        """
+
+    def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
+        """What the receiver wishes of an encoder: an IDR now, a rate, a frame rate. Thread-safe; raw cameras ignore it."""
+
+    def close(self) -> None:
+        """Free the device. Idempotent, and right after a failed `open` too."""
+
+
+Due = Callable[[int], bool]
+"""Asked once for every frame, with its `captured_ns`: will this consumer publish it? Called in the camera's thread."""
+
+
+class Subscription(Protocol):
+    """One stream's view of a camera: its latest due frame, or every access unit."""
+
+    async def ready(self) -> CaptureFormat:
+        """Wait until the camera gives frames. Raises CameraEnded or Permanent; a lost camera is waited for."""
+
+    async def next(self) -> Media:
+        """The newest due frame not yet taken. Raises CameraLost, CameraEnded, Permanent."""
+
+    def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTarget:
+    """Where a publisher goes: a LiveKit URL and a token that lives some minutes (always ask for the newest)."""
+
+    url: str
+    token: str
+
+    def __repr__(self) -> str:  # a token in a traceback or a log line is a leaked token
+        return f"PublishTarget(url={self.url!r}, token=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPlan:
+    """What is published: frames per second, pixels (both even), bits per second at most, and the codec."""
+
+    fps: float
+    width: int
+    height: int
+    max_bitrate: int
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStats:
+    """Totals since the join: frames encoded, bytes sent (RTP payload and headers), round trip in seconds if known."""
+
+    frames_encoded: int = 0
+    bytes_sent: int = 0
+    round_trip: float | None = None
+
+
+class Publisher(Protocol):
+    """One joined room with one track."""
+
+    async def connect(self, target: PublishTarget, first: Media) -> None:
+        """Join and publish, `first` being in the track before it is published. Raises Transient or Permanent."""
+
+    def push(self, media: Media) -> None:
+        """Hand over one frame. Never blocks."""
+
+    async def watch(self) -> None:
+        """Return never; raise Transient as soon as frames no longer arrive there, whatever the library says."""
+
+    async def stats(self) -> PublishStats: ...
+
+    async def close(self) -> None:
+        """Leave the room. Bounded; a join under way is left to the owner of joins, never cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One result as it arrived: `received_at` in seconds since the epoch, the API's object verbatim in `api`."""
+
+    received_at: float
+    api: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """What a stream asks of the API, in the API's own words (v0.2.yaml, StreamCreateRequest)."""
+
+    mode: str
+    processing: Mapping[str, Any]
+    inference: Mapping[str, Any]
+
+
+class Session(Protocol):
+    """A stream that exists at the API. Both dialects give the same (design decision 7).
+
+    v0.2 pushes results on a WebSocket; v1beta asks for each inference. The caller cannot tell.
+    """
+
+    @property
+    def stream_id(self) -> str: ...
+
+    @property
+    def target(self) -> PublishTarget:
+        """Where to publish, with the newest token."""
+
+    async def keep_lease(self) -> None:
+        """Return never; renew the lease in time. Raises StreamGone, Refused or Permanent."""
+
+    def results(self) -> AsyncIterator[Inference]:
+        """Every result, reconnecting to the same stream as often as it takes. Raises as `keep_lease` does."""
+
+    async def set_prompt(self, prompt: str) -> None: ...
+
+    async def info(self) -> Mapping[str, Any]: ...
+
+    async def close(self) -> None:
+        """DELETE: ends billing. Bounded by a few seconds; a failure is logged, for the lease ends it anyway."""
+
+
+class Api(Protocol):
+    """One dialect of the API."""
+
+    async def create(self, spec: StreamSpec) -> Session:
+        """A new stream. Raises Transient, Refused or Permanent as the failure table says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the record contract (design.md, "The record") without what the spool adds (`seq`, `uid`)."""
+
+    type: str
+    stream: str
+    body: Mapping[str, Any]
+
+
+class Spool(Protocol):
+    """Where records wait for their sinks (design decision 5)."""
+
+    async def append(self, record: Record) -> int:
+        """Store it; when this returns, the record is with the kernel. Returns its `seq`. Raises SpoolError."""
+
+
+class Sink(Protocol):
+    """Where one stream's records go. Delivery is at least once; `uid` is for de-duplication."""
+
+    async def deliver(self, lines: list[bytes]) -> None:
+        """Write these records (one JSON object each, no newline), in order, and return when they are the sink's.
+
+        Raises Transient: the same lines come again after a backoff.
+        """
+
+    async def close(self) -> None: ...

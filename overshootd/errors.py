@@ -1,0 +1,45 @@
+"""What can go wrong, by what must be done about it (api/README.md, "What each failure means").
+
+Vendor exceptions become one of these at the boundary, in the module that adapts the vendor's package.
+"""
+
+from __future__ import annotations
+
+
+class OvershootdError(Exception):
+    """Base of all errors that overshootd raises on purpose; its text is one sentence for the log."""
+
+
+class ConfigError(OvershootdError):
+    """The configuration cannot stand. The text may have several lines, one per mistake."""
+
+
+class Transient(OvershootdError):
+    """Not the user's fault, or not for sure: retried for ever with full-jitter backoff.
+
+    `retry_after` is the server's own wish in seconds, which wins over the backoff when longer.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Refused(Transient):
+    """Somebody must act elsewhere (bad key, no credits, no such API version): retried, but slowly."""
+
+
+class StreamGone(Transient):
+    """The server no longer knows the stream (lease expired, client requested): make a new one at once."""
+
+
+class CameraLost(Transient):
+    """The camera failed, fell silent or cannot be opened."""
+
+
+class Permanent(OvershootdError):
+    """This stream cannot work until its configuration changes; the others go on."""
+
+
+class CameraEnded(OvershootdError):
+    """The camera came to its end as it should (a file that does not loop). Nothing is retried."""
