@@ -12,11 +12,12 @@ Uniform = Callable[[float, float], float]
 class Backoff:
     """Full-jitter exponential backoff: attempt n waits uniform(0, min(cap, base * 2**n)) seconds.
 
-    `base` and `cap` are seconds. Source: "Exponential Backoff And Jitter", the AWS architecture blog.
+    `base`, `cap` and `floor` (no wait is shorter) are seconds. Source: "Exponential Backoff And Jitter", the AWS architecture blog.
     """
 
     base: float = 0.5
     cap: float = 30.0
+    floor: float = 0.0
 
     def ceiling(self, attempt: int) -> float:
         """The longest wait in seconds before attempt number `attempt` + 1 (`attempt` counts failures from 0)."""
@@ -25,11 +26,11 @@ class Backoff:
 
     def delay(self, attempt: int, uniform: Uniform, retry_after: float | None = None) -> float:
         """Seconds to wait; never less than the server's `retry_after`."""
-        return max(uniform(0.0, self.ceiling(attempt)), retry_after or 0.0)
+        return max(uniform(0.0, self.ceiling(attempt)), self.floor, retry_after or 0.0)
 
 
 NETWORK = Backoff(base=0.5, cap=30.0)
 """For what heals by itself. The cap bounds what an outage adds to its own length."""
 
-REFUSED = Backoff(base=60.0, cap=900.0)
+REFUSED = Backoff(base=120.0, cap=900.0, floor=30.0)
 """For what a person must mend: a bad key or no credits. Asking faster mends nothing."""

@@ -11,6 +11,20 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 
+class Log(Protocol):
+    """A structured logger: an event in words, its context as keywords. Every level is safe to call from the event loop."""
+
+    def bind(self, **context: Any) -> Log: ...
+
+    def debug(self, event: str, **context: Any) -> Any: ...
+
+    def info(self, event: str, **context: Any) -> Any: ...
+
+    def warning(self, event: str, **context: Any) -> Any: ...
+
+    def error(self, event: str, **context: Any) -> Any: ...
+
+
 class PixelFormat(StrEnum):
     """Layouts that the publishers take. Planes are tightly packed, one after the other, no padding."""
 
@@ -200,6 +214,9 @@ class Session(Protocol):
 
     async def keep_lease(self) -> None:
         """Return never; renew the lease in time. Raises StreamGone, Refused or Permanent."""
+
+    async def verify(self) -> None:
+        """Ask now whether the stream still lives, as long as its lease may. Raises as `keep_lease` does."""
 
     def results(self) -> AsyncIterator[Inference]:
         """Every result, reconnecting to the same stream as often as it takes. Raises as `keep_lease` does."""

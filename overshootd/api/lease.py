@@ -1,0 +1,46 @@
+"""When to renew a stream's lease, and until when it surely lives: plain functions of the last response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHORTEST_TTL = 6.0
+LONGEST_INTERVAL = 20.0
+"""v0.2 resumes inference after a deploy at the next keepalive, and asks for one every 10 to 20 s (api/README.md)."""
+
+UNKNOWN_TTL = 30.0
+"""The shortest that any source names: what is assumed while `lease` is null (api/README.md, v0.2 point 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`ttl` in seconds as the last response said, or None; `sent` the monotonic time when that request was sent.
+
+    Counting from the sending, not the answer, errs on the safe side: the server started its clock later.
+    """
+
+    ttl: float | None
+    sent: float
+
+    @property
+    def _ttl(self) -> float:
+        return max(self.ttl or UNKNOWN_TTL, SHORTEST_TTL)
+
+    @property
+    def due(self) -> float:
+        """When the next keepalive is sent: a third of the TTL leaves room for two more tries."""
+        return self.sent + min(self._ttl / 3, LONGEST_INTERVAL)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one keepalive may take: well under the lease, so that a lost packet is not a lost stream."""
+        return min(self._ttl / 4, 5.0)
+
+    @property
+    def longest_delay(self) -> float:
+        """The cap of the backoff between failing keepalives: several must fit into what is left of the lease."""
+        return self._ttl / 8
+
+    def expired(self, now: float) -> bool:
+        """Whether the server has surely dropped the stream. Never, while no TTL is known: then only a 404 tells."""
+        return self.ttl is not None and now >= self.sent + self._ttl

@@ -1,0 +1,203 @@
+"""The native transport with the `livekit` SDK, exactly as the API asks (api/README.md, v0.2 point 1), its traps kept in here.
+
+The traps are those of livekit-notes.md: a join is never cancelled, the first frame precedes the track, one Room an identity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from livekit import rtc
+from livekit.rtc.participant import PublishTrackError
+from livekit.rtc.stats import CandidatePairStats, RtcStats
+
+from overshootd.contracts import Log, Media, Picture, PixelFormat, PublishPlan, PublishStats, PublishTarget
+from overshootd.errors import Transient
+from overshootd.publish.health import Counters, Health
+
+PUBLISH_TIMEOUT = 15.0
+STATS_SECONDS = 5.0
+STATS_TIMEOUT = 4.0
+LEAVE_TIMEOUT = 3.0
+"""`disconnect()` did not block in any measured state (livekit-notes.md); the bound is for those not measured."""
+
+JOIN_OPTIONS = rtc.RoomOptions(
+    auto_subscribe=False,
+    dynacast=False,
+    connect_timeout=2.0,  # a join into a black hole then ends after 20 s, not 32 s (livekit-notes.md)
+)
+
+CODECS = {
+    "vp8": rtc.VideoCodec.VP8,
+    "vp9": rtc.VideoCodec.VP9,
+    "h264": rtc.VideoCodec.H264,
+    "av1": rtc.VideoCodec.AV1,
+}
+
+FORMATS = {
+    PixelFormat.I420: rtc.VideoBufferType.I420,
+    PixelFormat.NV12: rtc.VideoBufferType.NV12,
+    PixelFormat.RGB24: rtc.VideoBufferType.RGB24,
+}
+
+
+class LiveKit:
+    """The SDK in this process: makes publishers, and owns the joins that outlive theirs."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def publisher(self, plan: PublishPlan) -> LiveKitPublisher:
+        return LiveKitPublisher(self, plan, self._log)
+
+    def adopt(self, room: rtc.Room, join: asyncio.Task[None]) -> None:
+        """Let a join that nobody waits for any more end by itself, then leave its room."""
+        leaving = asyncio.create_task(_leave_after(room, join), name="leave after join")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._left)
+
+    def _left(self, leaving: asyncio.Task[None]) -> None:
+        self._leaving.discard(leaving)
+        if not leaving.cancelled() and (error := leaving.exception()):
+            self._log.warning(f"a room was not left in order: {error}")
+
+    async def close(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for the joins still under way. What is left then dies with the process."""
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=timeout)
+
+
+async def _leave_after(room: rtc.Room, join: asyncio.Task[None]) -> None:
+    await asyncio.wait([join])
+    if join.exception() is None:
+        await _leave(room)
+
+
+async def _leave(room: rtc.Room) -> None:
+    async with asyncio.timeout(LEAVE_TIMEOUT):
+        await room.disconnect()
+
+
+class LiveKitPublisher:
+    """One Room with one track. Satisfies contracts.Publisher."""
+
+    def __init__(self, owner: LiveKit, plan: PublishPlan, log: Log) -> None:
+        self._owner = owner
+        self._plan = plan
+        self._log = log
+        self._room = rtc.Room()
+        self._join: asyncio.Task[None] | None = None
+        self._source = rtc.VideoSource(plan.width, plan.height)
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._pushed = 0
+        self._room.on("disconnected", self._on_disconnected)
+
+    async def connect(self, target: PublishTarget, first: Media) -> None:
+        self._join = asyncio.create_task(self._room.connect(target.url, target.token, JOIN_OPTIONS), name="join")
+        try:
+            await asyncio.shield(self._join)
+        except rtc.ConnectError as error:
+            raise Transient(f"joining the room failed: {error.message}") from error
+        self.push(first)
+        await self._publish()
+        # What was captured before the track existed met no encoder; without this the first picture is one interval late.
+        self.push(first)
+
+    async def _publish(self) -> None:
+        track = rtc.LocalVideoTrack.create_video_track("camera", self._source)
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                await self._room.local_participant.publish_track(track, _options(self._plan))
+        except (TimeoutError, PublishTrackError) as error:
+            raise Transient(f"publishing the track failed: {error or 'no answer'}") from error
+
+    def push(self, media: Media) -> None:
+        if not isinstance(media, Picture):
+            raise TypeError("this publisher encodes pictures; it has no source for access units")
+        frame = rtc.VideoFrame(media.width, media.height, FORMATS[media.format], media.data)
+        self._source.capture_frame(frame, timestamp_us=media.captured_ns // 1000)
+        self._pushed += 1
+
+    async def watch(self) -> None:
+        health = Health(time.monotonic())
+        while True:
+            await asyncio.wait([self._lost], timeout=STATS_SECONDS)
+            if self._lost.done():
+                raise Transient(f"the room was left: {self._lost.result()}")
+            if why := health.broken(self._counters(await self._rtc_stats())):
+                raise Transient(why)
+
+    async def stats(self) -> PublishStats:
+        stats = await self._rtc_stats()
+        pair = _pair(stats)
+        return PublishStats(
+            frames_encoded=_encoded(stats),
+            bytes_sent=sum(s.outbound_rtp.sent.bytes_sent for s in stats if s.HasField("outbound_rtp")),
+            round_trip=pair.current_round_trip_time if pair is not None else None,
+        )
+
+    async def close(self) -> None:
+        if self._join is None:
+            return
+        if not self._join.done():
+            self._owner.adopt(self._room, self._join)
+        elif not self._join.cancelled() and self._join.exception() is None:
+            await self._leave()
+        await self._source.aclose()
+
+    async def _leave(self) -> None:
+        try:
+            await _leave(self._room)
+        except TimeoutError:
+            self._log.warning(f"the room was not left within {LEAVE_TIMEOUT:g} s")
+
+    async def _rtc_stats(self) -> list[RtcStats]:
+        """The publisher's stats; empty while the SDK reconnects, and after it gave up."""
+        try:
+            async with asyncio.timeout(STATS_TIMEOUT):
+                return list((await self._room.get_rtc_stats()).publisher_stats)
+        except (RuntimeError, TimeoutError):
+            return []
+
+    def _counters(self, stats: list[RtcStats]) -> Counters:
+        pair = _pair(stats)
+        return Counters(
+            at=time.monotonic(),
+            responses=pair.responses_received if pair is not None else None,
+            encoded=_encoded(stats),
+            pushed=self._pushed,
+        )
+
+    def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if not self._lost.done():
+            self._lost.set_result(rtc.DisconnectReason.Name(reason))
+
+
+def _options(plan: PublishPlan) -> rtc.TrackPublishOptions:
+    return rtc.TrackPublishOptions(
+        source=rtc.TrackSource.SOURCE_CAMERA,
+        simulcast=False,
+        video_codec=CODECS[plan.codec],
+        video_encoding=rtc.VideoEncoding(max_bitrate=plan.max_bitrate, max_framerate=_framerate_limit(plan.fps)),
+        degradation_preference=rtc.DegradationPreference.DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION,
+    )
+
+
+def _framerate_limit(fps: float) -> float:
+    # The SDK drops what comes faster than this; pacing has dropped already, and jitter must not cost a frame.
+    return max(2.0 * fps, 5.0)
+
+
+def _pair(stats: Iterable[RtcStats]) -> CandidatePairStats | None:
+    """The nominated candidate pair, or None."""
+    for entry in stats:
+        if entry.HasField("candidate_pair") and entry.candidate_pair.candidate_pair.nominated:
+            return entry.candidate_pair.candidate_pair
+    return None
+
+
+def _encoded(stats: Iterable[RtcStats]) -> int:
+    return sum(s.outbound_rtp.outbound.frames_encoded for s in stats if s.HasField("outbound_rtp"))
