@@ -1,0 +1,172 @@
+"""One peer connection that receives: an offer comes in, an answer goes out, and what arrives is shown to an Eye."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+import numpy as np
+from aioice import Candidate, Connection
+from aioice.ice import get_host_addresses
+from aiortc import RTCConfiguration, RTCIceGatherer, RTCPeerConnection, RTCSessionDescription
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
+
+from overshootd.simulator import jitter
+from overshootd.simulator.media import ArrivedFrame, Eye, Luma
+
+_LOG = logging.getLogger(__name__)
+_REFUSALS = (ValueError, InternalError, InvalidAccessError, InvalidStateError, OperationError)
+
+
+class OfferError(Exception):
+    """The offer cannot be answered; the text says why."""
+
+
+class Peer:
+    """Takes one publisher's media. Frames of its video track go to `eye`; whatever else comes is a violation.
+
+    `advertise`: the only address to offer, None for every address but loopback.
+    `lost`: called once when the connection failed or the other side closed it, not after `close`.
+    """
+
+    def __init__(self, eye: Eye, advertise: str | None, lost: Callable[[str], None]) -> None:
+        self._eye, self._advertise, self._lost = eye, advertise, lost
+        # explicitly no servers: with None aiortc would ask a public STUN server
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._connection.on("track", self._take)
+        self._connection.on("connectionstatechange", self._state_changed)
+        self._drains: set[asyncio.Task[None]] = set()
+        self._watched: MediaStreamTrack | None = None
+        self._sent = 0  # tracks
+        self._gone = False
+
+    async def answer(self, offer: str) -> str:
+        """A complete answer, candidates included, to an SDP offer. May be called again to renegotiate.
+
+        Raises OfferError.
+        """
+        if "a=simulcast:" in offer:
+            self._eye.violation("simulcast: the offer has more than one layer")
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+            if self._advertise is not None:
+                for gatherer in _ice_gatherers(self._connection):
+                    if gatherer.state == "new":
+                        _restrict(gatherer._connection, self._advertise)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+            self._choose_track()
+        except _REFUSALS as error:
+            raise OfferError(
+                f"the SDP offer cannot be answered: {error} (VP8, H.264 and Opus are understood)"
+            ) from error
+        return self._connection.localDescription.sdp
+
+    async def add_candidate(self, init: str) -> None:
+        """Add a trickled candidate, in the JSON form of RTCIceCandidateInit. Raises OfferError."""
+        try:
+            fields = json.loads(init)
+            if not (line := fields.get("candidate", "").removeprefix("candidate:")):
+                return  # the end of candidates
+            candidate = candidate_from_sdp(line)
+            candidate.sdpMid, candidate.sdpMLineIndex = fields.get("sdpMid"), fields.get("sdpMLineIndex")
+            await self._connection.addIceCandidate(candidate)
+        except (ValueError, AssertionError, AttributeError) as error:
+            raise OfferError(f"not an ICE candidate: {init!r}") from error
+
+    async def close(self) -> None:
+        """End the connection and everything that it started. Idempotent."""
+        self._gone = True
+        await self._connection.close()
+        for drain in self._drains:
+            drain.cancel()
+        await asyncio.gather(*self._drains, return_exceptions=True)
+
+    def _take(self, track: MediaStreamTrack) -> None:
+        """A track of the offer. Every track is read to its end: aiortc's queue of frames has no bound."""
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.receiver.track is track and track.kind == "video":
+                jitter.install(transceiver.receiver)
+        drain = asyncio.create_task(self._drain(track), name=f"drain {track.id}")
+        self._drains.add(drain)
+        drain.add_done_callback(self._drains.discard)
+
+    def _choose_track(self) -> None:
+        """Watch the newest video track that is being sent; a publisher may replace its track, but has one at a time."""
+        sent = [t.receiver.track for t in self._connection.getTransceivers() if t.currentDirection == "recvonly"]
+        if len(sent) > max(1, self._sent):
+            self._eye.violation(f"{len(sent)} tracks at a time: {', '.join(track.kind for track in sent)}")
+        self._sent = len(sent)
+        videos = [track for track in sent if track.kind == "video"]
+        if self._watched not in videos:
+            self._watched = videos[-1] if videos else None
+
+    async def _drain(self, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return  # the track has ended
+            if track is self._watched and isinstance(frame, VideoFrame):
+                self._eye.frame(arrived(frame))
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState
+        _LOG.debug("peer connection: %s", state)
+        if state in ("failed", "closed") and not self._gone:
+            self._gone = True
+            self._lost(f"peer connection {state}")
+
+
+async def host_address(host: str | None) -> str | None:
+    """The address that ICE shall offer for `host` (a name or an address); None means every address but loopback.
+
+    Raises RuntimeError when `host` is none of this machine, or when there is nothing but loopback.
+    """
+    if host is None:
+        if not get_host_addresses(use_ipv4=True, use_ipv6=True):
+            raise RuntimeError("this machine has no network address but loopback, and WebRTC cannot use loopback")
+        return None
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+        family, kind, _, _, address = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise RuntimeError(f"cannot offer {host} for media: it is no address of this machine ({error})") from error
+    return str(address[0])
+
+
+def arrived(frame: VideoFrame) -> ArrivedFrame:
+    """`frame` as it leaves the decoder now. The Y plane is looked at only when asked for, and not copied."""
+    return ArrivedFrame(frame.width, frame.height, time.time(), functools.partial(_luma, frame))
+
+
+def _luma(frame: VideoFrame) -> Luma:
+    plane = frame.planes[0]  # yuv420p and its kin: one byte a sample, lines padded to line_size
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: frame.height, : frame.width]
+
+
+def _ice_gatherers(connection: RTCPeerConnection) -> set[RTCIceGatherer]:
+    transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
+    if connection.sctp is not None:
+        transports.append(connection.sctp.transport)
+    return {transport.transport.iceGatherer for transport in transports}
+
+
+def _restrict(agent: Connection, address: str) -> None:
+    """Let ICE use `address` only. aiortc has no option for it; this is where aioice is told the addresses to use."""
+    gather = agent.get_component_candidates
+
+    async def candidates(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:  # noqa: ASYNC109
+        return await gather(component, [address], timeout)
+
+    agent.get_component_candidates = candidates  # type: ignore[method-assign]
