@@ -1,0 +1,337 @@
+"""The configuration as frozen, typed values, in the API's own words (design.md, "The configuration file").
+
+What one value may be is said here and nowhere else: ranges, defaults, and a description that the JSON Schema shows in
+editors. What values must be to each other is in `rules`.
+
+Two layers: the file as written (`ConfigFile`, `WrittenStream`: cameras by name, secrets by reference) and the values
+that the rest of the program takes (`StreamConfig`, `ApiConfig`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from .secret import Secret
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+"""Names become parts of file names, topics and log fields."""
+
+BASE_URL = "https://api.overshoot.ai/"
+SECRET_WAYS = "{credential: NAME}, {file: PATH} or {env: VARIABLE}"
+
+
+class Model(BaseModel):
+    """Strict and frozen: an unknown key is a mistake, and a plan compares by value."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, data: Any) -> Any:
+        """`labels:` with every line under it commented out is null."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+# -- pieces ------------------------------------------------------------------------------------------------------------
+
+
+class SecretRef(Model):
+    """Where a secret is kept: exactly one of the three. The secret itself never stands in the file."""
+
+    credential: str | None = Field(default=None, min_length=1)
+    """Name of a file in $CREDENTIALS_DIRECTORY (systemd's LoadCredential)."""
+    file: str | None = Field(default=None, min_length=1)
+    """Path of a file that holds the secret and nothing else."""
+    env: str | None = Field(default=None, min_length=1)
+    """Name of an environment variable."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exactly_one(cls, data: Any) -> Any:
+        """One sentence for every wrong shape, and never the value: it may be the secret."""
+        if not isinstance(data, dict):
+            if isinstance(data, SecretRef):
+                return data
+            raise PydanticCustomError(
+                "secret_literal", f"no secret stands in this file; say where it is kept: {SECRET_WAYS}"
+            )
+        if len(data) != 1 or not data.keys() <= {"credential", "file", "env"}:
+            raise PydanticCustomError("secret_shape", f"give exactly one of {SECRET_WAYS}")
+        return data
+
+
+class ApiConfig(Model):
+    """Which API is spoken, and where."""
+
+    version: Literal["v0.2"] = "v0.2"
+    """The dialect of the Overshoot API."""
+    base_url: str = BASE_URL + "v0.2"
+    """Where the API is; follows from `version` unless given, and must then end in it. No trailing slash."""
+
+
+class WrittenApi(Model):
+    """How to reach the Overshoot API."""
+
+    version: Literal["v0.2"] = "v0.2"
+    """The dialect of the Overshoot API."""
+    base_url: str | None = Field(default=None, examples=[BASE_URL + "v0.2"])
+    """Where the API is. Default: follows from `version`; when given it must end in it."""
+    key: SecretRef | None = Field(default=None, examples=[{"credential": "api_key"}])
+    """The API key, by reference. The environment variable OVERSHOOT_API_KEY overrides it."""
+
+
+class DeviceConfig(Model):
+    """This machine, as the records name it."""
+
+    name: str | None = Field(default=None, pattern=NAME)
+    """Name of this device. Default: the host name, with a suffix from machine-id when it is a stock name."""
+    timezone: str | None = Field(default=None, examples=["Europe/Berlin"])
+    """IANA time zone for schedules. Default: the system's."""
+
+
+EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
+
+
+class TestCamera(Model):
+    """A moving picture with a machine-readable frame number and capture time in it."""
+
+    __test__: ClassVar[bool] = False  # not a test class of pytest's
+
+    type: Literal["test"]
+    """Kind of camera."""
+    width: EvenPixels = 1280
+    """Width in pixels."""
+    height: EvenPixels = 720
+    """Height in pixels."""
+    fps: float = Field(default=30.0, gt=0, le=240)
+    """Frames per second."""
+
+
+class FileCamera(Model):
+    """A video file, played at its own pace."""
+
+    type: Literal["file"]
+    """Kind of camera."""
+    path: str = Field(min_length=1)
+    """The video file; a relative path starts at the directory of the configuration file."""
+    loop: bool = True
+    """Begin again at the end. Otherwise the stream ends with the file."""
+
+
+def _camera_tag(value: Any) -> str | None:
+    """Tags stand in brackets, so that in an error's path they never look like a key."""
+    if isinstance(value, str):
+        return "<name>"
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return None if kind is None else f"<{kind}>"
+
+
+CameraConfig = Annotated[
+    Annotated[TestCamera, Tag("<test>")] | Annotated[FileCamera, Tag("<file>")], Discriminator(_camera_tag)
+]
+CameraOrName = Annotated[
+    Annotated[str, Tag("<name>")] | Annotated[TestCamera, Tag("<test>")] | Annotated[FileCamera, Tag("<file>")],
+    Discriminator(_camera_tag),
+]
+
+
+class FrameProcessing(Model):
+    """Frame mode: one inference on one frame, at an interval."""
+
+    interval_seconds: float = Field(gt=0, le=60)
+    """Seconds between two inferences."""
+
+
+class ClipProcessing(Model):
+    """Clip mode: one inference on a short clip, again and again."""
+
+    target_fps: int = Field(default=6, ge=1, le=30)
+    """Frames per second within a clip; times clip_length_seconds at least 3 frames."""
+    clip_length_seconds: float = Field(ge=0.1, le=60)
+    """Length of a clip in seconds."""
+    delay_seconds: float = Field(gt=0)
+    """Seconds between two inferences."""
+
+
+def _processing_tag(value: Any) -> str:
+    if not isinstance(value, dict):
+        return "<clip>" if isinstance(value, ClipProcessing) else "<frame>"
+    frame, clip = "interval_seconds" in value, not ClipProcessing.model_fields.keys().isdisjoint(value)
+    if frame and clip:
+        return "<both>"
+    mistyped = any(re.match("target|clip|delay|fps|sampling", key) for key in value)
+    return "<clip>" if clip or (mistyped and not frame) else "<frame>"
+
+
+Processing = Annotated[
+    Annotated[FrameProcessing, Tag("<frame>")] | Annotated[ClipProcessing, Tag("<clip>")],
+    Discriminator(_processing_tag),
+]
+
+
+class InferenceConfig(Model):
+    """What the model is asked."""
+
+    prompt: str = Field(pattern=r"\S")
+    """The question about every frame or clip."""
+    model: str = Field(pattern=r"\S", examples=["Qwen/Qwen3.5-9B"])
+    """Name of the model, as `overshootd models` lists it."""
+    backend: Literal["overshoot", "gemini"] | None = None
+    """Who runs the model. Default: the API's."""
+    output_schema_json: dict[str, Any] | None = None
+    """JSON Schema of the answer; without it the answer is plain text."""
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of one answer; at most 128 for each second of the interval. Default: the API's, 128 a second."""
+
+
+class NativeTransport(Model):
+    """Publishing through the LiveKit room that the API provides."""
+
+    type: Literal["auto", "native"] = "auto"
+    """How video gets there; `auto` takes the best this version has."""
+
+
+def _bare_word(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+TransportConfig = Annotated[
+    NativeTransport, BeforeValidator(_bare_word, json_schema_input_type=Literal["auto", "native"] | NativeTransport)
+]
+
+MAX_SIDE = 7680
+Auto = Literal["auto"]
+Rate = Annotated[float, Field(gt=0, le=120)]
+Kbps = Annotated[int, Field(ge=16, le=100_000)]
+Codec = Literal["vp8", "vp9", "h264", "av1"]
+Size = Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$", examples=["1280x720"])]
+
+
+def _unless_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _parse_size(value: Any) -> Any:
+    if value == "auto" or value is None or isinstance(value, tuple):
+        return _unless_auto(value)
+    parts = re.fullmatch(r"(\d{2,4})x(\d{2,4})", value) if isinstance(value, str) else None
+    size = tuple(map(int, parts.groups())) if parts else (0, 0)
+    if not all(16 <= side <= MAX_SIDE and side % 2 == 0 for side in size):
+        raise PydanticCustomError(
+            "size", f"give WIDTHxHEIGHT (even numbers, 16 to {MAX_SIDE}), such as 1280x720, or auto"
+        )
+    return size
+
+
+class PublishConfig(Model):
+    """What is sent. `auto` (here None) is derived from what inference looks at."""
+
+    fps: Annotated[Rate | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Rate)] = None
+    """Frames per second, or auto."""
+    size: Annotated[tuple[int, int] | None, BeforeValidator(_parse_size, json_schema_input_type=Auto | Size)] = None
+    """WIDTHxHEIGHT in pixels, or auto. The server looks at 720p at most."""
+    max_kbps: Annotated[Kbps | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Kbps)] = None
+    """Most kilobits per second, or auto."""
+    codec: Annotated[Codec | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Codec)] = None
+    """Video codec, or auto."""
+
+
+class FileSink(Model):
+    """Records appended to a file, one JSON object a line."""
+
+    type: Literal["file"]
+    """Kind of sink."""
+    path: str = Field(min_length=1)
+    """The file; {stream} and {device} are filled in. A relative path starts at the configuration file's directory."""
+    rotate_bytes: int = Field(default=10_000_000, ge=1000)
+    """Begin a new file once this one has so many bytes."""
+    rotate_seconds: float | None = Field(default=None, ge=1)
+    """Begin a new file once this one is so many seconds old. Default: never."""
+    keep: int = Field(default=10, ge=0, le=100_000)
+    """How many older files are kept."""
+    gzip: bool = True
+    """Compress the older files."""
+    sync_seconds: float = Field(default=5.0, ge=0.5, le=60)
+    """Seconds within which a record reaches the disk itself; fewer wear an SD card more."""
+
+
+SinkConfig = FileSink
+
+
+# -- a stream ----------------------------------------------------------------------------------------------------------
+
+
+class StreamBase(Model):
+    """What a stream is in both layers."""
+
+    enabled: bool = True
+    """Whether the stream runs."""
+    labels: Mapping[str, str] = {}
+    """Free words that every record of the stream carries."""
+    transport: TransportConfig = NativeTransport()
+    """How video gets to the API; a bare word is shorthand for {type: word}."""
+    processing: Processing
+    """When inference runs: interval_seconds (frame mode), or clip_length_seconds and delay_seconds (clip mode)."""
+    inference: InferenceConfig
+    """What the model is asked."""
+    publish: PublishConfig = PublishConfig()
+    """What is sent; auto unless told."""
+    sinks: tuple[SinkConfig, ...] = Field(default=(), strict=False)
+    """Where the records go. Those of `defaults` come first."""
+
+
+class StreamApi(Model):
+    """What a stream may override of `api`."""
+
+    key: SecretRef | None = None
+    """Another API key for this stream: the API allows five streams a key."""
+
+
+class WrittenStream(StreamBase):
+    """One stream: a camera, a question, and where the answers go."""
+
+    camera: CameraOrName
+    """A name from `cameras`, or the camera itself."""
+    mode: Literal["frame", "clip"] | None = None
+    """Default: read off `processing`."""
+    api: StreamApi | None = None
+    """Another API key for this stream."""
+
+
+class StreamConfig(StreamBase):
+    """A stream that can run: everything looked up, filled in and checked."""
+
+    camera: CameraConfig
+    """The camera itself."""
+    camera_name: str | None = None
+    """Its name in `cameras`; None when it was given inline."""
+    key: Secret | None = None
+    """The stream's own API key; None: the common one."""
+    mode: Literal["frame", "clip"]
+    """Always what `processing` is."""
+
+
+class ConfigFile(Model):
+    """overshootd's configuration file."""
+
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    api: WrittenApi = WrittenApi()
+    """How to reach the Overshoot API."""
+    device: DeviceConfig = DeviceConfig()
+    """This machine, as the records name it."""
+    state_dir: str | None = Field(default=None, min_length=1)
+    """Where state and undelivered results are kept. Default: $STATE_DIRECTORY, or /var/lib/overshootd."""
+    cameras: Mapping[str, CameraConfig] = {}
+    """Cameras by name; one camera may feed several streams."""
+    defaults: WrittenStream | None = None
+    """Merged under every stream: maps merge, lists append."""
+    streams: Mapping[str, WrittenStream] = {}
+    """The streams by name."""
