@@ -81,14 +81,20 @@ class CaptureFormat:
 
 
 class Sample(Protocol):
-    """A raw frame that nobody has paid for yet. Valid until the camera's next `read`."""
+    """A frame that nobody has paid for yet. Valid until the camera's next `read`."""
 
     @property
-    def captured_ns(self) -> int: ...
+    def captured_ns(self) -> int:
+        """`time.monotonic_ns()` at capture; never less than that of the sample before."""
+
+    @property
+    def access_unit(self) -> AccessUnit | None:
+        """The frame as the camera encoded it, or None from a camera that does not (`CaptureFormat.encoded`)."""
 
     def picture(self, width: int, height: int) -> Picture:
         """Decode, convert and scale to this even size. Called only for frames that will be published.
 
+        An encoded camera can do this too, for streams that must see pixels (masks) or when encoding anew is cheaper.
         Raises CameraLost when the data cannot be decoded.
         """
 
@@ -97,22 +103,33 @@ class Camera(Protocol):
     """A source of frames. One thread opens, reads and closes it; no method is called from another, save `feedback`."""
 
     def open(self, need: CaptureNeed) -> CaptureFormat:
-        """Start capture as near above `need` as the camera offers.
+        """Start capture as near above `need` as the camera offers. Called once.
 
         Raises CameraLost (retried with backoff) or Permanent (no such format, bad path: needs another configuration).
         """
 
-    def read(self, timeout: float) -> Sample | AccessUnit | None:
+    def read(self, timeout: float) -> Sample | None:
         """The next frame, or None when there was none within `timeout` seconds. Never blocks longer.
 
         Raises CameraLost, or CameraEnded when it came to its end as it should.
         """
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
-        """What the receiver wishes of an encoder: an IDR now, a rate, a frame rate. Thread-safe; raw cameras ignore it."""
+        """The receiver's wishes for an encoder: an IDR now, a rate, a frame rate. Thread-safe. Raw cameras ignore it."""
 
     def close(self) -> None:
         """Free the device. Idempotent, and right after a failed `open` too."""
+
+
+class CameraState(StrEnum):
+    """What a camera is doing. `ended` and `failed` are final; `lost` is retried for ever."""
+
+    IDLE = "idle"  # nobody needs it, so it is closed
+    OPENING = "opening"
+    LIVE = "live"
+    LOST = "lost"
+    ENDED = "ended"
+    FAILED = "failed"
 
 
 Due = Callable[[int], bool]
@@ -120,17 +137,32 @@ Due = Callable[[int], bool]
 
 
 class Subscription(Protocol):
-    """One stream's view of a camera: its latest due frame, or every access unit."""
+    """One stream's view of a camera: its latest due picture, or every access unit.
+
+    First `ready`, which tells what the camera gives; then `start` or `start_encoded`, which may be called again at any
+    time and stand through a loss; then `next` for ever. After CameraLost, `ready` waits until the camera is back.
+    """
 
     async def ready(self) -> CaptureFormat:
         """Wait until the camera gives frames. Raises CameraEnded or Permanent; a lost camera is waited for."""
 
+    def start(self, due: Due, width: int, height: int) -> None:
+        """From now on `next` gives the newest frame that is `due`, as a picture of this even size."""
+
+    def start_encoded(self) -> None:
+        """From now on `next` gives all access units, beginning with a keyframe. For encoded cameras only."""
+
     async def next(self) -> Media:
-        """The newest due frame not yet taken. Raises CameraLost, CameraEnded, Permanent."""
+        """The newest due picture not yet taken, or the next access unit.
 
-    def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None: ...
+        Raises CameraLost (again and again, until `ready` is awaited), CameraEnded or Permanent.
+        """
 
-    def close(self) -> None: ...
+    def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
+        """Passed on to the camera's encoder, if it has one."""
+
+    def close(self) -> None:
+        """Unsubscribe. Idempotent. A camera without subscriptions is closed."""
 
 
 @dataclass(frozen=True, slots=True)
