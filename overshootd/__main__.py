@@ -1,0 +1,5 @@
+import sys
+
+from overshootd.cli import main
+
+sys.exit(main())

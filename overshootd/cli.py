@@ -1,0 +1,78 @@
+"""The command line: each command parses here and runs in its own room."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from overshootd import __version__
+
+USAGE = 64
+"""EX_USAGE of sysexits.h; argparse's own 2 means nothing to systemd."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # the base says NoReturn, and so is this
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = Parser(prog="overshootd", description="Keeps cameras streaming to Overshoot and delivers every result.")
+    root.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the daemon")
+    _config_argument(run)
+    check = commands.add_parser("check", help="say everything that is wrong with a configuration")
+    _config_argument(check)
+    check.add_argument("--json", action="store_true", help="print an object that a program can read")
+    commands.add_parser("schema", help="print the configuration's JSON Schema, for editors")
+
+    simulate = commands.add_parser("simulate", help="an Overshoot API on this machine, to try things without credits")
+    demo = commands.add_parser("demo", help="simulator and daemon together: watch results arrive")
+    if "simulate" in sys.argv[1:2]:
+        from overshootd.simulator.cli import add_arguments
+
+        add_arguments(simulate)
+    demo.add_argument("--seconds", type=float, default=None, help="end after this many seconds (default: at Ctrl-C)")
+    demo.add_argument("--video", type=Path, default=None, help="use this video instead of the test picture")
+    return root
+
+
+def _config_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-c", "--config", type=Path, default=Path("/etc/overshootd"), metavar="FILE",
+        help="the file, or a directory holding overshootd.yaml and streams.d/ (default: %(default)s)",
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (sysexits: 0, 64 usage, 69 unavailable, 78 configuration)."""
+    args = parser().parse_args(argv)
+    match args.command:
+        case "run":
+            from overshootd.app import run
+
+            return run(args.config)
+        case "check":
+            from overshootd.config.commands import check
+
+            return check(args.config, os.environ, json=args.json, out=sys.stdout)
+        case "schema":
+            from overshootd.config.commands import schema
+
+            return schema(sys.stdout)
+        case "simulate":
+            from overshootd.simulator.cli import main as simulate
+
+            return simulate(args)
+        case "demo":
+            from overshootd.demo import demo
+
+            return demo(args.seconds, args.video)
+        case command:
+            raise AssertionError(command)

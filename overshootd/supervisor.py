@@ -1,0 +1,62 @@
+"""Keeps every stream trying for ever. One stream's trouble is its own (design decision 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from overshootd.backoff import NETWORK, REFUSED, Uniform
+from overshootd.contracts import Log
+from overshootd.errors import CameraEnded, Permanent, Refused, StreamGone, Transient
+from overshootd.records import Records
+from overshootd.status import State
+
+STABLE_SECONDS = 60.0
+"""An attempt that lived this long proves that the way works: the next failure starts the backoff anew."""
+
+
+def delay(error: Exception, failures: int, uniform: Uniform) -> float:
+    """Seconds until the next attempt, `failures` having failed in a row before this one. Pure."""
+    if isinstance(error, StreamGone) and failures == 0:
+        return 0.0  # "new stream at once" (api/README.md)
+    backoff = REFUSED if isinstance(error, Refused) else NETWORK
+    return backoff.delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
+
+
+@dataclass(slots=True)
+class StreamLife:
+    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended it."""
+
+    attempt: Callable[[], Awaitable[None]]
+    records: Records
+    log: Log
+
+    async def run(self) -> None:
+        """Return when the camera came to its end or the configuration cannot work; else never."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            error = await self._try()
+            match error:
+                case CameraEnded():
+                    return await self.records.enter(State.ENDED, str(error))
+                case Permanent():
+                    return await self.records.enter(State.STOPPED, str(error))
+                case _:
+                    await self.records.enter(State.REFUSED if isinstance(error, Refused) else State.WAITING, str(error))
+            failures = 0 if time.monotonic() - began > STABLE_SECONDS else failures
+            await asyncio.sleep(delay(error, failures, random.uniform))
+            failures += 1
+
+    async def _try(self) -> Exception:
+        try:
+            await self.attempt()
+        except (Transient, Permanent, CameraEnded) as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a bug in one stream must not end the others; it is said in full
+            self.log.error("an error in overshootd itself", exc_info=error)
+            return error
+        raise AssertionError("an attempt ends by raising")
