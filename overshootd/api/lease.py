@@ -34,12 +34,12 @@ class Lease:
     @property
     def timeout(self) -> float:
         """Seconds that one keepalive may take: well under the lease, so that a lost packet is not a lost stream."""
-        return min(self._ttl / 4, 5.0)
+        return min(self._ttl / 5, 5.0)
 
     @property
     def longest_delay(self) -> float:
         """The cap of the backoff between failing keepalives: several must fit into what is left of the lease."""
-        return self._ttl / 8
+        return self._ttl / 10
 
     def expired(self, now: float) -> bool:
         """Whether the server has surely dropped the stream. Never, while no TTL is known: then only a 404 tells."""

@@ -1,0 +1,102 @@
+"""The layout shows the architecture: imports go one way (design.md, "What flows where")."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "overshootd"
+
+MAY_IMPORT = {
+    # room or module: what else of overshootd it may import, besides itself and config.model, config.secret
+    "contracts": set(),
+    "errors": set(),
+    "backoff": set(),
+    "handoff": {"contracts"},
+    "condition": {"contracts"},
+    "marker": set(),
+    "clock": set(),
+    "status": set(),
+    "systemd": set(),
+    "logs": {"contracts"},
+    "pacing": {"contracts"},
+    "config": {"errors"},
+    "capture": {"contracts", "errors", "backoff", "handoff", "condition", "marker"},
+    "publish": {"contracts", "errors", "condition"},
+    "api": {"contracts", "errors", "backoff", "condition"},
+    "sinks": {"contracts", "errors", "backoff", "condition"},
+    "records": {"contracts", "errors", "backoff", "condition", "sinks", "status"},
+    "stream": {"contracts", "errors", "pacing", "records"},
+    "supervisor": {"contracts", "errors", "backoff", "records", "status"},
+    "daemon": {
+        "contracts", "errors", "pacing", "status", "clock", "systemd", "records", "stream", "supervisor",
+        "config", "capture", "publish", "api", "sinks",
+    },  # fmt: skip
+    "app": {"", "contracts", "config", "logs", "systemd", "daemon"},
+    "simulator": {"marker"},
+    "demo": {"", "errors"},
+    "cli": {"", "app", "config", "simulator", "demo"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+VENDORS = {
+    "livekit": "publish/livekit.py",
+    "av": "capture/file.py",
+    "httpx": "api/http.py",
+    "websockets": "api/socket.py",
+    "sqlite3": "sinks/spool.py",
+    "structlog": "logs.py",
+    "logging_journald": "logs.py",
+    "sdnotify": "systemd.py",
+    "yaml": "config/",
+    "pydantic": "config/",
+    "uuid6": "sinks/",
+}
+"""A vendor package is imported where it is adapted, and nowhere else in the daemon."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield _absolute(path, node)
+
+
+def _absolute(path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = path.relative_to(ROOT).parts[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_lies_below_its_room(path: Path) -> None:
+    mine = room(path)
+    ours = [name.split(".")[1:3] for name in imports(path) if name.split(".")[0] == "overshootd"]
+    wrong = [
+        name
+        for name in ours
+        if (name or [""])[0] not in MAY_IMPORT[mine] | {mine} and name not in (["config", "model"], ["config", "secret"])
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_vendor_package_is_met_in_one_module(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    if place.startswith(("simulator/", "demo")):
+        return  # trees of their own
+    vendors = {name.split(".")[0] for name in imports(path)} & VENDORS.keys()
+    assert {vendor for vendor in vendors if not place.startswith(VENDORS[vendor])} == set()
