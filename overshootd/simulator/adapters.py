@@ -1,0 +1,59 @@
+"""Which media adapter takes which stream. Heavy packages (aiortc, livekit) come in only here, when they are needed."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from overshootd.simulator.gateway import Answerer, Media, Watch
+from overshootd.simulator.media import Eye, MediaAdapter
+from overshootd.simulator.options import LiveKitServer, Options
+
+
+async def open_media(options: Options, url: str, stack: AsyncExitStack) -> tuple[Media, list[web.RouteDef]]:
+    """The adapters, started, and the routes they need on the gateway's own port, reached under `url` (ws:// or wss://).
+
+    Raises OSError or RuntimeError with one clear sentence. What was started ends with `stack`.
+    """
+    rooms, routes = await _rooms(options, url, stack)
+    await rooms.start()
+    stack.push_async_callback(rooms.close)
+    return Media(rooms, _answerer(options, stack), _watch), routes
+
+
+async def _rooms(options: Options, url: str, stack: AsyncExitStack) -> tuple[MediaAdapter, list[web.RouteDef]]:
+    match options.media:
+        case "embedded":
+            from overshootd.simulator.embedded import EmbeddedRooms
+
+            embedded = EmbeddedRooms(options.advertise, lambda: url)
+            return embedded, embedded.routes()
+        case "livekit-server":
+            from overshootd.simulator.rooms import LiveKitRooms
+
+            server = options.livekit or await _child(options, stack)
+            return LiveKitRooms(server.url, server.key, server.secret), []
+
+
+async def _child(options: Options, stack: AsyncExitStack) -> LiveKitServer:
+    from overshootd.simulator.livekit_child import LiveKitChild
+
+    child = LiveKitChild(options.advertise)
+    stack.push_async_callback(child.close)
+    await child.start()
+    return LiveKitServer(child.url, child.key, child.secret)
+
+
+def _answerer(options: Options, stack: AsyncExitStack) -> Answerer:
+    from overshootd.simulator.webrtc import OfferAnswerer
+
+    answerer = OfferAnswerer(options.advertise)
+    stack.push_async_callback(answerer.close_all)
+    return answerer
+
+
+async def _watch(url: str, token: str, eye: Eye) -> Watch:
+    from overshootd.simulator.rooms import watch_foreign
+
+    return await watch_foreign(url, token, eye)
