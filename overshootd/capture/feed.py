@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from overshootd.backoff import Backoff, Uniform
-from overshootd.contracts import Camera, CameraState, CaptureNeed, Log, Subscription
+from overshootd.capture.reader import Reader
+from overshootd.capture.subscription import FeedSubscription, Pictures
+from overshootd.contracts import Camera, CameraState, CaptureFormat, CaptureNeed, Log, Sample, Subscription
+from overshootd.errors import CameraEnded, CameraLost, OvershootdError, Permanent
 
 OnState = Callable[[CameraState, str], None]
 
 CAMERA = Backoff(base=0.5, cap=10.0)
 """A camera that was unplugged must be back soon after it is plugged in again; asking the kernel costs little."""
 
+WEDGED_LIMIT = 4
+"""Threads that hang in a driver are left behind, for nothing ends them; past this many the next opening waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds that a driver may take before it counts as lost, or as wedged."""
 
-    open: float = 15.0  # RTSP over a mobile link, or a libcamera pipeline on a Pi Zero
+    open: float = 15.0  # RTSP over a mobile link, or a libcamera pipeline on a slow Pi
     silence: float = 5.0
     close: float = 3.0  # of the 10 s that the daemon has for its whole end
     read: float = 0.5  # how often the thread looks whether it shall stop
 
 
 class CameraFeed:
-    """Owner of one camera and its thread."""
+    """Owner of one camera. `on_state` is called in the loop, once a change, with a sentence for the log."""
 
     def __init__(
         self,
@@ -39,12 +48,150 @@ class CameraFeed:
         uniform: Uniform = random.uniform,
         limits: Limits = Limits(),
     ) -> None:
-        raise NotImplementedError
-
-    async def run(self) -> None:
-        """Until cancelled, or until the camera has ended or failed for good."""
-        raise NotImplementedError
+        self._name, self._make, self._on_state, self._log = name, make, on_state, log
+        self._backoff, self._uniform, self._limits = backoff, uniform, limits
+        self._changed = asyncio.Event()
+        self._subscriptions: tuple[FeedSubscription, ...] = ()  # replaced, never changed: the thread walks over it
+        self._state = CameraState.IDLE
+        self._final: CameraEnded | Permanent | None = None
+        self._reader: Reader | None = None
+        self._wedged: list[Reader] = []
+        self._proven = False
 
     def subscribe(self, need: CaptureNeed) -> Subscription:
-        """Take part. The camera opens when `run` is running and reopens when no opening so far covers `need`."""
-        raise NotImplementedError
+        """Take part. The camera opens when `run` is running, and reopens when it was opened for less than `need`."""
+        subscription = FeedSubscription(need, self._feedback, self._leave)
+        self._subscriptions = (*self._subscriptions, subscription)
+        if self._final is not None:
+            subscription.finish(self._final)
+        self._changed.set()
+        return subscription
+
+    async def run(self) -> None:
+        """Until cancelled, or until the camera has ended or can never work. Never longer than `limits.close` after."""
+        failures = 0
+        while self._final is None:
+            if not self._subscriptions:
+                self._enter(CameraState.IDLE, "not needed")
+            await self._until(lambda: self._subscriptions and self._unwedged())
+            lost, was_live = await self._open_once()
+            failures = 0 if was_live else failures
+            if lost:
+                await self._rest(self._backoff.delay(failures, self._uniform))
+                failures += 1
+
+    async def _open_once(self) -> tuple[bool, bool]:
+        """One opening, to its end: whether the camera was lost (or no longer needed so), and whether any frame came."""
+        need = _highest(self._subscriptions)
+        reader = self._reader = Reader(self._make, need, self._changed)
+        if self._state is not CameraState.LOST:  # a retry is no change
+            self._enter(CameraState.OPENING, f"for {need.width}x{need.height} at {need.fps:g} fps")
+        reader.start(self._name, self._deliver, self._limits.read)
+        try:
+            error = await self._watch(reader)
+            if error is not None:
+                self._fail(error)  # before the driver has closed, which may take long
+        finally:
+            self._reader = None
+            await self._stop(reader)
+        return error is not None, reader.live
+
+    async def _watch(self, reader: Reader) -> Exception | None:
+        while self._subscriptions and _covers(reader.need, _highest(self._subscriptions)):
+            if reader.error is not None:
+                return reader.error
+            if reader.live and reader.format is not None:
+                self._go_live(reader.format)
+            left = self._patience(reader.format) - (time.monotonic() - reader.progress)
+            if left <= 0:
+                what = "did not open" if reader.format is None else "gave no frame"
+                return CameraLost(f"camera {self._name} {what} for {self._patience(reader.format):g} s")
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+        return None
+
+    def _patience(self, camera: CaptureFormat | None) -> float:
+        """Seconds without progress that are no trouble; a camera of 0.1 fps is not silent after 5."""
+        return self._limits.open if camera is None else max(self._limits.silence, 3 / camera.fps)
+
+    async def _stop(self, reader: Reader) -> None:
+        reader.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.close):
+                await self._until(lambda: reader.finished)
+        if not reader.finished:
+            self._log.error("a camera's driver does not return, its thread is left behind", camera=self._name)
+            self._wedged.append(reader)
+        if reader.error is not None and not isinstance(reader.error, OvershootdError):
+            self._log.error("an unexpected error from a camera", camera=self._name, exc_info=reader.error)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: not self._subscriptions)
+
+    async def _until(self, condition: Callable[[], object]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _unwedged(self) -> bool:
+        self._wedged = [reader for reader in self._wedged if not reader.finished]
+        return len(self._wedged) < WEDGED_LIMIT
+
+    def _fail(self, error: Exception) -> None:
+        # What worked once under this configuration is not wrong for good: a file that is gone may come again.
+        if isinstance(error, CameraEnded) or (isinstance(error, Permanent) and not self._proven):
+            self._finish(error)
+        elif isinstance(error, CameraLost):
+            self._lose(error)
+        else:
+            self._lose(CameraLost(str(error) if isinstance(error, OvershootdError) else f"unexpected: {error!r}"))
+
+    def _go_live(self, camera: CaptureFormat) -> None:
+        self._proven = True
+        self._enter(CameraState.LIVE, f"{camera.width}x{camera.height} at {camera.fps:g} fps")
+        for subscription in self._subscriptions:
+            subscription.live(camera)
+
+    def _lose(self, error: CameraLost) -> None:
+        self._enter(CameraState.LOST, str(error))
+        for subscription in self._subscriptions:
+            subscription.lost(error)
+
+    def _finish(self, error: CameraEnded | Permanent) -> None:
+        self._final = error
+        self._enter(CameraState.ENDED if isinstance(error, CameraEnded) else CameraState.FAILED, str(error))
+        for subscription in self._subscriptions:
+            subscription.finish(error)
+
+    def _enter(self, state: CameraState, detail: str) -> None:
+        if state is not self._state:
+            self._state = state
+            self._on_state(state, detail)
+
+    def _deliver(self, sample: Sample) -> None:
+        """In the camera's thread."""
+        made: Pictures = {}
+        for subscription in self._subscriptions:
+            subscription.offer(sample, made)
+
+    def _feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
+        reader = self._reader
+        if reader is not None and reader.camera is not None:
+            reader.camera.feedback(keyframe, kbps, fps)
+
+    def _leave(self, subscription: FeedSubscription) -> None:
+        self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
+        self._changed.set()
+
+
+def _highest(subscriptions: tuple[FeedSubscription, ...]) -> CaptureNeed:
+    needs = [subscription.need for subscription in subscriptions]
+    return CaptureNeed(max(n.fps for n in needs), max(n.width for n in needs), max(n.height for n in needs))
+
+
+def _covers(have: CaptureNeed, want: CaptureNeed) -> bool:
+    return have.fps >= want.fps and have.width >= want.width and have.height >= want.height
