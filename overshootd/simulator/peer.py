@@ -19,14 +19,15 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
-from overshootd.simulator import jitter
+from overshootd.simulator import receiving
 from overshootd.simulator.media import ArrivedFrame, Eye, Luma
 
 _LOG = logging.getLogger(__name__)
 _REFUSALS = (ValueError, InternalError, InvalidAccessError, InvalidStateError, OperationError)
+_ONLY_LOOPBACK = "this machine has no network address but loopback, and WebRTC cannot use loopback"
 
 
-class OfferError(Exception):
+class OfferError(ValueError):
     """The offer cannot be answered; the text says why."""
 
 
@@ -93,7 +94,7 @@ class Peer:
         """A track of the offer. Every track is read to its end: aiortc's queue of frames has no bound."""
         for transceiver in self._connection.getTransceivers():
             if transceiver.receiver.track is track and track.kind == "video":
-                jitter.install(transceiver.receiver)
+                receiving.adjust(transceiver.receiver)
         drain = asyncio.create_task(self._drain(track), name=f"drain {track.id}")
         self._drains.add(drain)
         drain.add_done_callback(self._drains.discard)
@@ -132,7 +133,7 @@ async def host_address(host: str | None) -> str | None:
     """
     if host is None:
         if not get_host_addresses(use_ipv4=True, use_ipv6=True):
-            raise RuntimeError("this machine has no network address but loopback, and WebRTC cannot use loopback")
+            raise RuntimeError(_ONLY_LOOPBACK)
         return None
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
@@ -142,6 +143,14 @@ async def host_address(host: str | None) -> str | None:
     except OSError as error:
         raise RuntimeError(f"cannot offer {host} for media: it is no address of this machine ({error})") from error
     return str(address[0])
+
+
+def first_address() -> str:
+    """An address of this machine that is not loopback, IPv4 if there is one. Raises RuntimeError when there is none."""
+    addresses = get_host_addresses(use_ipv4=True, use_ipv6=False) or get_host_addresses(use_ipv4=False, use_ipv6=True)
+    if not addresses:
+        raise RuntimeError(_ONLY_LOOPBACK)
+    return addresses[0]
 
 
 def arrived(frame: VideoFrame) -> ArrivedFrame:

@@ -7,6 +7,10 @@ from datetime import timedelta
 from livekit.api import AccessToken, VideoGrants
 
 
+def publisher_identity(room: str) -> str:
+    return f"publisher-{room}"
+
+
 def publish_token(key: str, secret: str, room: str, ttl: float) -> str:
     """A LiveKit access token to publish a camera into `room` and do nothing else, valid for `ttl` seconds."""
     grants = VideoGrants(
@@ -17,7 +21,7 @@ def publish_token(key: str, secret: str, room: str, ttl: float) -> str:
         can_publish_data=False,
         can_subscribe=False,
     )
-    return _sign(key, secret, f"publisher-{room}", grants, ttl)
+    return _sign(key, secret, publisher_identity(room), grants, ttl)
 
 
 def subscribe_token(key: str, secret: str, room: str, identity: str, ttl: float, *, hidden: bool = False) -> str:
