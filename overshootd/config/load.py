@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import files
+from .head import common_key, key_at, overridden, read_head
 from .model import ApiConfig, StreamConfig
 from .problem import Problem
+from .rules import shared_files
 from .secret import Secret
+from .streams import Draft, bad_names, read_cameras, read_defaults, read_stream
+from .tree import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Loaded:
     state_dir: Path
     api: ApiConfig
     key: Secret | None
-    """The common API key; a stream's own one wins. None only when every stream has its own, or there is none."""
+    """The common API key; a stream's own one wins. None only when no stream of `streams` needs it."""
     streams: Mapping[str, StreamConfig]
     """Streams without a mistake, enabled or not, with the defaults merged under them."""
     problems: tuple[Problem, ...]
@@ -42,4 +47,61 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     OVERSHOOT_API_KEY and OVERSHOOT_BASE_URL override the file.
     """
-    raise NotImplementedError(path, environ)
+    root, in_files = files.read(path)
+    root = overridden(root, environ)
+    head = read_head(root, environ)
+    cameras, in_cameras = read_cameras(root)
+    names = root.map["streams"].map if root.get("streams") else {}
+    drafts = {name: read_stream(root, name, head.device, cameras) for name in names}
+    for name, problem in shared_files({name: draft.node for name, draft in drafts.items() if draft.enabled}):
+        drafts[name].problems.append(problem)
+
+    lacking = {name for name, draft in drafts.items() if draft.node.get("api", "key") is None}
+    key, no_key = common_key(root, environ, needed=bool(lacking))
+    keys = {name: _own_key(draft, environ) for name, draft in drafts.items()}
+    for name in lacking:
+        drafts[name].problems.extend(no_key)
+
+    in_defaults = read_defaults(root)
+    shared = [*in_files, *head.problems, *bad_names(root), *(p for p in in_defaults if p.key == "defaults")]
+    broken = {
+        name: _ordered(root, [*(p for p in shared if _breaks(p, root, name, draft)), *draft.problems])
+        for name, draft in drafts.items()
+    }
+    own = [problem for draft in drafts.values() for problem in draft.problems]
+    return Loaded(
+        device=head.device,
+        timezone=head.timezone,
+        state_dir=head.state_dir,
+        api=head.api,
+        key=key,
+        streams={name: draft.resolved(keys[name]) for name, draft in drafts.items() if not broken[name]},
+        problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
+        broken={name: problems for name, problems in broken.items() if problems},
+        secrets=tuple(dict.fromkeys(secret for secret in (key, *keys.values()) if secret)),
+    )
+
+
+def _own_key(draft: Draft, environ: Mapping[str, str]) -> Secret | None:
+    node = draft.node.get("api", "key")
+    key, problems = key_at(node, environ) if node else (None, [])
+    draft.problems.extend(problems)
+    return key
+
+
+def _breaks(problem: Problem, root: Node, name: str, draft: Draft) -> bool:
+    """Whether a mistake that no single stream made keeps this one from running."""
+    keys = (f"streams.{name}", *([f"cameras.{draft.camera_name}"] if draft.camera_name else []))
+    if any(problem.key == key or problem.key.startswith(f"{key}.") for key in keys):
+        return True
+    first = problem.key.partition(".")[0]
+    written_in = root.map["streams"].map[name].mark.file
+    return first not in ("streams", "cameras") and (
+        problem.file in (root.mark.file, written_in) or problem.file.startswith("$")
+    )
+
+
+def _ordered(root: Node, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each once; the main file's first, then file by file from top to bottom."""
+    main = root.mark.file
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file != main, p.file, p.line, p.column)))

@@ -1,0 +1,170 @@
+"""What values must be to each other: the API's own rules (api/README.md, "v0.2") and ours.
+
+They look at the tree, not at finished models, so that one mistake does not hide another. A value that is wrong by
+itself (see `model`) is left alone here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from .explain import close_match, not_known
+from .model import BASE_URL, ClipProcessing
+from .output_schema import schema_problems
+from .problem import Problem
+from .tree import Node
+
+MAX_TOKENS_PER_SECOND = 128
+MIN_CLIP_FRAMES = 3
+PLACEHOLDERS = ("stream", "device")
+
+
+def stream_problems(stream: Node) -> Iterator[Problem]:
+    """Everything about one stream, with defaults and camera filled in, that no single value shows."""
+    yield from _mode(stream)
+    yield from _clip_frames(stream)
+    yield from _tokens(stream)
+    if schema := stream.get("inference", "output_schema_json"):
+        yield from schema_problems(schema)
+    if camera := stream.get("camera"):
+        yield from camera_problems(camera)
+    for sink in (stream.get("sinks") or stream).items:
+        yield from _sink_path(sink)
+
+
+def _number(node: Node | None, low: float, high: float) -> float | None:
+    """The number, if it is one and in range."""
+    value = node.value if node else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high else None
+
+
+def _mode(stream: Node) -> Iterator[Problem]:
+    mode, processing = stream.get("mode"), stream.get("processing")
+    if mode is None or processing is None:
+        return
+    frame = "interval_seconds" in processing.map
+    clip = [key for key in ("clip_length_seconds", "delay_seconds", "target_fps") if key in processing.map]
+    if mode.value == "frame" and clip and not frame:
+        yield mode.problem(
+            f"frame does not fit processing, where {clip[0]} means clip mode; write clip, or leave it out"
+        )
+    if mode.value == "clip" and frame and not clip:
+        yield mode.problem(
+            "clip does not fit processing, where interval_seconds means frame mode; write frame, or leave it out"
+        )
+
+
+def _clip_frames(stream: Node) -> Iterator[Problem]:
+    length = stream.get("processing", "clip_length_seconds")
+    rate = stream.get("processing", "target_fps")
+    seconds = _number(length, 0.1, 60)
+    fps = _number(rate, 1, 30) if rate else ClipProcessing.model_fields["target_fps"].default
+    if length is None or seconds is None or fps is None or fps * seconds >= MIN_CLIP_FRAMES - 1e-9:
+        return
+    enough = math.ceil(MIN_CLIP_FRAMES / seconds - 1e-9)
+    or_faster = f", or a target_fps of at least {enough}" if enough <= 30 else ""
+    yield (rate or length).problem(
+        f"a clip of {seconds:g} s at {fps:g} frames per second has {fps * seconds:.2g} frames; the API needs at least "
+        f"{MIN_CLIP_FRAMES}: a clip_length_seconds of at least {MIN_CLIP_FRAMES / fps:.2g}{or_faster}"
+    )
+
+
+def _tokens(stream: Node) -> Iterator[Problem]:
+    node = stream.get("inference", "max_output_tokens")
+    tokens = _number(node, 1, 1e9)
+    interval = _number(stream.get("processing", "interval_seconds"), 1e-9, 60)
+    interval = interval or _number(stream.get("processing", "delay_seconds"), 1e-9, 1e9)
+    if node and tokens and interval and tokens / interval > MAX_TOKENS_PER_SECOND:
+        yield node.problem(
+            f"{tokens:g} tokens every {interval:g} s is too much; the API allows {MAX_TOKENS_PER_SECOND} a second, "
+            f"so at most {math.floor(MAX_TOKENS_PER_SECOND * interval)} here, or a longer interval"
+        )
+
+
+def camera_problems(camera: Node) -> Iterator[Problem]:
+    """A video file that is not there."""
+    kind, path = camera.get("type"), camera.get("path")
+    if kind is None or kind.value != "file" or path is None or not isinstance(path.value, str) or "\0" in path.value:
+        return
+    if not os.path.exists(path.value):
+        yield path.problem(f"{path.value}: no such file")
+    elif os.path.isdir(path.value):
+        yield path.problem(f"{path.value} is a directory; expected a video file")
+
+
+def _sink_path(sink: Node) -> Iterator[Problem]:
+    path = sink.get("path")
+    if path is None or not isinstance(path.value, str):
+        return
+    for word in re.findall(r"\{([^{}]*)\}", path.value):
+        if word not in PLACEHOLDERS:
+            near = close_match(word, PLACEHOLDERS)
+            right = f"did you mean {{{near}}}?" if near else f"there are {{{'} and {'.join(PLACEHOLDERS)}}}"
+            yield path.problem(f"{{{word}}} is not filled in; {right}")
+    if os.path.isdir(path.value):
+        yield path.problem(
+            f"{path.value} is a directory; expected a file, such as {path.value.rstrip('/')}/{{stream}}.jsonl"
+        )
+
+
+def shared_files(streams: Mapping[str, Node]) -> Iterator[tuple[str, Problem]]:
+    """Sinks that write a file which another one writes already, with the stream's name: rotation would lose records."""
+    taken: dict[str, str] = {}
+    for name, stream in streams.items():
+        for sink in (stream.get("sinks") or stream).items:
+            path = sink.get("path")
+            if path is None or not isinstance(path.value, str) or "{" in path.value:
+                continue
+            file = os.path.normpath(path.value)
+            if file in taken:
+                advice = "put {stream} into the path" if taken[file] != name else "remove one of the two"
+                yield name, path.problem(f"{path.value} is written by stream {taken[file]} already; {advice}")
+            taken.setdefault(file, name)
+
+
+def base_url_problems(url: Node, version: str | None) -> Iterator[Problem]:
+    """An http(s) URL without credentials that ends in the version (None: that is wrong itself)."""
+    if not isinstance(url.value, str):
+        return
+    example = BASE_URL + (version or "v0.2")
+    try:
+        parts = urlsplit(url.value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f\x7f]", url.value):
+        yield url.problem(f"expected a URL that begins with https:// or http://, such as {example}")
+    elif parts.username is not None or parts.password is not None:
+        yield url.problem("a URL with a password in it; the API takes the key from api.key")
+    elif parts.query or parts.fragment:
+        yield url.problem(f"a base URL has no ? and no #; expected one such as {example}")
+    elif version and not parts.path.rstrip("/").endswith(f"/{version}"):
+        yield url.problem(f"does not fit api.version, which is {version}; it must end in /{version}, such as {example}")
+
+
+def timezone_problems(zone: Node) -> Iterator[Problem]:
+    """A time zone that this machine does not know."""
+    if not isinstance(zone.value, str):
+        return
+    try:
+        ZoneInfo(zone.value)
+    except (KeyError, ValueError, OSError):
+        known = available_timezones()
+        if known:
+            yield zone.problem(not_known("time zone", zone.value, known) if close_match(zone.value, known) else _ZONES)
+        else:
+            yield zone.problem("this machine knows no time zones; install the package tzdata")
+
+
+_ZONES = "no such time zone; expected an IANA name, such as Europe/Berlin or UTC"
+
+
+def absolute(path: str, file: str) -> str:
+    """A path as written in this file: a relative one starts at the file's directory."""
+    return str((Path(file).parent / path).absolute())
