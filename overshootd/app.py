@@ -1,4 +1,4 @@
-"""The composition root of `overshootd run`: everything is made here, handed to what needs it, and ended in reverse."""
+"""The composition root of `overshootd run`: what the daemon is made of is made here, and ended here in reverse."""
 
 from __future__ import annotations
 
@@ -7,70 +7,144 @@ import os
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from overshootd import __version__
 from overshootd.config.load import Loaded, load
+from overshootd.config.model import StreamConfig
 from overshootd.config.secret import Redactor
-from overshootd.contracts import Log
+from overshootd.contracts import Api, Log, Publisher, PublishPlan
+from overshootd.daemon import Daemon, initial_states
+from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
+from overshootd.sinks.disk import Disk
+from overshootd.sinks.spool import Spool
+from overshootd.status import status_line
 from overshootd.systemd import Ending, Notifier, hold_signals, watch_signals
 
 OK, SOFTWARE, AGAIN, CONFIG = 0, 70, 75, 78
-"""sysexits.h: EX_OK, EX_SOFTWARE, EX_TEMPFAIL (systemd restarts us), EX_CONFIG."""
+"""sysexits.h: EX_OK, EX_SOFTWARE, EX_TEMPFAIL (systemd starts us again), EX_CONFIG."""
 
 END_SECONDS = 9.0
-"""Whatever hangs, the process is gone by then: the contract is 10 s from the signal."""
+"""Whatever hangs, the process is gone by then: 10 s from the signal are promised."""
+
+DISK_SECONDS = 1.0
+JOINS_SECONDS = 0.2
 
 
 def run(path: Path) -> int:
-    """Run until a signal. Leaves through os._exit once anything was started, so it returns only for a bad configuration."""
+    """Run until a signal. Returns only when the configuration lets no stream run; else it leaves through os._exit."""
     hold_signals()
     loaded = load(path, os.environ)
     log = open_log(Redactor(loaded.secrets))
     for problem in loaded.problems:
         log.error(str(problem))
     if loaded.hopeless:
-        log.error("no stream can run", problems=len(loaded.problems))
+        log.error(f"no stream can run: {len(loaded.problems)} mistakes in the configuration")
         return CONFIG
     code = SOFTWARE
     try:
         code = asyncio.run(_main(loaded, log))
-    except Exception as error:  # noqa: BLE001 - the last line of defence: say it, redacted, and let systemd restart us
+    except ConfigError as error:
+        log.error(str(error))
+        code = CONFIG
+    except Exception as error:  # the last line of defence: said in full, redacted; systemd starts us again
         log.error("overshootd ends because of an error of its own", exc_info=error)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Roughly one clean exit in 50 aborted inside the LiveKit library (livekit-notes.md, Traps): nothing of it may run now.
+    # Roughly one clean exit in 50 aborted inside the LiveKit library (livekit-notes.md, Traps): none of it may run now.
     os._exit(code)
 
 
 async def _main(loaded: Loaded, log: Log) -> int:
+    """Raises ConfigError when results cannot be stored."""
     loop = asyncio.get_running_loop()
     # asyncio resolves names in its default executor, and nothing else may block there.
     loop.set_default_executor(ThreadPoolExecutor(2, thread_name_prefix="dns"))
+    asked = _asked(loop, log)
+    notifier = Notifier()
+    states = initial_states(loaded)
+    async with AsyncExitStack() as closing:
+        disk = Disk()
+        closing.push_async_callback(disk.close, DISK_SECONDS)
+        spool = Spool(loaded.state_dir, disk, log)
+        closing.push_async_callback(_close_spool, spool, log)
+        await _open_spool(spool, log)
+        notifier.status(status_line(states, {}))
+        notifier.ready()
+        outside = Outside(loaded, log)
+        closing.push_async_callback(outside.close)
+        await Daemon(loaded, states, log, disk, spool, notifier.status).run(asked, outside)
+        notifier.stopping()
+    return AGAIN if asked.result() is Ending.RESTART else OK
+
+
+def _asked(loop: asyncio.AbstractEventLoop, log: Log) -> asyncio.Future[Ending]:
+    """Done when a signal asks for the end."""
     asked: asyncio.Future[Ending] = loop.create_future()
 
     def ask(ending: Ending, name: str) -> None:
-        if asked.done():
-            return
-        log.info(f"{name}: {ending.value}")
-        asked.set_result(ending)
-        # From here on even a loop that hangs must not keep the process: systemd would kill it, and 10 s are promised.
+        if not asked.done():
+            log.info(f"{name}: {ending.value}")
+            asked.set_result(ending)
+
+    def on_signal(ending: Ending, name: str) -> None:
+        # Set in the signals' thread: also a loop that hangs must not keep the process.
         _exit_within(END_SECONDS, AGAIN if ending is Ending.RESTART else OK)
+        loop.call_soon_threadsafe(ask, ending, name)
 
-    watch_signals(lambda ending, name: loop.call_soon_threadsafe(ask, ending, name))
-    notifier = Notifier()
-    # Imported after the signals are held and the configuration stands; httpx and the sinks are no part of a failed start.
-    from overshootd.daemon import Daemon
-
-    daemon = Daemon(loaded, log, notifier, ssl.create_default_context(), f"overshootd/{__version__}")
-    ending = await daemon.run(asked)
-    notifier.stopping()
-    return AGAIN if ending is Ending.RESTART else OK
+    watch_signals(on_signal)
+    return asked
 
 
 def _exit_within(seconds: float, code: int) -> None:
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
+
+
+async def _open_spool(spool: Spool, log: Log) -> None:
+    try:
+        await spool.open()
+    except SpoolError as error:
+        log.error(f"{error}; results wait in memory until it can be written")
+
+
+async def _close_spool(spool: Spool, log: Log) -> None:
+    try:
+        await spool.close(DISK_SECONDS)
+    except (SpoolError, TimeoutError) as error:
+        log.error(f"the spool was not closed in order: {str(error) or 'no answer'}")
+
+
+class Outside:
+    """What connects the streams to the world: one HTTP pool, one TLS truth, one SDK. Satisfies daemon.Outside."""
+
+    def __init__(self, loaded: Loaded, log: Log) -> None:
+        # Imported once the service counts as started: the SDK takes a second on a slow board.
+        from overshootd.api.http import Http
+        from overshootd.publish.livekit import LiveKit
+
+        self._loaded = loaded
+        self._log = log
+        self._tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
+        self._http = Http(self._tls, f"overshootd/{__version__}")
+        self._livekit = LiveKit()
+
+    def api(self, name: str, config: StreamConfig) -> Api:
+        from overshootd.api.v02 import V02
+
+        key = config.key or self._loaded.key
+        assert key is not None, "the loader breaks a stream that has no key"
+        return V02(self._http, self._tls, self._loaded.api.base_url, key, self._log.bind(stream=name))
+
+    def publisher(self, name: str) -> Callable[[PublishPlan], Publisher]:
+        log = self._log.bind(stream=name)
+        return lambda plan: self._livekit.publisher(plan, log)
+
+    async def close(self) -> None:
+        await self._livekit.close(JOINS_SECONDS)
+        await self._http.close()

@@ -12,7 +12,8 @@ Uniform = Callable[[float, float], float]
 class Backoff:
     """Full-jitter exponential backoff: attempt n waits uniform(0, min(cap, base * 2**n)) seconds.
 
-    `base`, `cap` and `floor` (no wait is shorter) are seconds. Source: "Exponential Backoff And Jitter", the AWS architecture blog.
+    `base`, `cap` and `floor` (no wait is shorter) are seconds.
+    Source: "Exponential Backoff And Jitter", the AWS architecture blog.
     """
 
     base: float = 0.5

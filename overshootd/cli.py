@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overshootd import __version__
+from overshootd.simulator.cli import add_arguments as add_simulate_arguments
 
 USAGE = 64
 """EX_USAGE of sysexits.h; argparse's own 2 means nothing to systemd."""
@@ -34,10 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser("simulate", help="an Overshoot API on this machine, to try things without credits")
     demo = commands.add_parser("demo", help="simulator and daemon together: watch results arrive")
-    if "simulate" in sys.argv[1:2]:
-        from overshootd.simulator.cli import add_arguments
-
-        add_arguments(simulate)
+    add_simulate_arguments(simulate)
     demo.add_argument("--seconds", type=float, default=None, help="end after this many seconds (default: at Ctrl-C)")
     demo.add_argument("--video", type=Path, default=None, help="use this video instead of the test picture")
     return root

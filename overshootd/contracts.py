@@ -5,14 +5,14 @@ Cameras are blocking and belong to one thread each; everything else runs in the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 
 class Log(Protocol):
-    """A structured logger: an event in words, its context as keywords. Every level is safe to call from the event loop."""
+    """A structured logger: an event in words, its context as keywords. Calls are safe in the event loop."""
 
     def bind(self, **context: Any) -> Log: ...
 
@@ -115,7 +115,7 @@ class Camera(Protocol):
         """
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
-        """The receiver's wishes for an encoder: an IDR now, a rate, a frame rate. Thread-safe. Raw cameras ignore it."""
+        """The receiver's wishes for an encoder: IDR now, rate, frame rate. Thread-safe. Raw cameras ignore them."""
 
     def close(self) -> None:
         """Free the device. Idempotent, and right after a failed `open` too."""
@@ -155,7 +155,7 @@ class Subscription(Protocol):
     async def next(self) -> Media:
         """The newest due picture not yet taken, or the next access unit.
 
-        Raises CameraLost (again and again, until `ready` is awaited), CameraEnded or Permanent.
+        Raises CameraLost as long as the camera is lost, CameraEnded or Permanent.
         """
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
@@ -250,7 +250,7 @@ class Session(Protocol):
     async def verify(self) -> None:
         """Ask now whether the stream still lives, as long as its lease may. Raises as `keep_lease` does."""
 
-    def results(self) -> AsyncIterator[Inference]:
+    def results(self) -> AsyncGenerator[Inference, None]:
         """Every result, reconnecting to the same stream as often as it takes. Raises as `keep_lease` does."""
 
     async def set_prompt(self, prompt: str) -> None: ...
@@ -287,10 +287,27 @@ class Spool(Protocol):
 class Sink(Protocol):
     """Where one stream's records go. Delivery is at least once; `uid` is for de-duplication."""
 
+    @property
+    def name(self) -> str:
+        """What tells this sink from the stream's others, over restarts too: its cursor in the spool is kept under
+        it."""
+
+    async def open(self) -> None:
+        """Find out early whether it can work; `deliver` tries again all the same.
+
+        Raises ConfigError when a person must act, Transient when it may pass by itself.
+        """
+
     async def deliver(self, lines: list[bytes]) -> None:
         """Write these records (one JSON object each, no newline), in order, and return when they are the sink's.
 
         Raises Transient: the same lines come again after a backoff.
+        """
+
+    async def sync(self) -> None:
+        """Return when what was delivered survives a power cut; only then does the spool forget it.
+
+        Raises Transient: all that was delivered since the last `sync` comes again.
         """
 
     async def close(self) -> None: ...

@@ -1,4 +1,5 @@
-"""Log lines: coloured on a terminal, fields for journald under systemd, key=value elsewhere. All of them redacted by value."""
+"""Log lines: coloured on a terminal, fields for journald under systemd, key=value elsewhere. All of them redacted by
+value."""
 
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ def open_log(redactor: Redactor, out: TextIO = sys.stderr) -> Log:
     if check_journal_stream():
         log = _wrap(_Journal(), [_redact(redactor), _journal_fields])
     else:
-        renderer: Any = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.LogfmtRenderer(
-            key_order=["timestamp", "level", "event"], bool_as_flag=False
+        renderer: Any = (
+            structlog.dev.ConsoleRenderer()
+            if out.isatty()
+            else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
         )
         stamp = structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False)
         log = _wrap(structlog.PrintLogger(out), [stamp, _redact(redactor), renderer])
@@ -47,7 +50,8 @@ def _redact(redactor: Redactor) -> Any:
 
 
 def _journal_fields(_logger: Any, _method: str, event: Event) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
-    """journald's fields: MESSAGE, PRIORITY, and OVERSHOOT_ before the name of each piece of context (field-notes.md)."""
+    """journald's fields: MESSAGE, PRIORITY, and OVERSHOOT_ before the name of each piece of context
+    (field-notes.md)."""
     context = dict(event)
     message, level = context.pop("event"), context.pop("level")
     shown = " ".join(f"{key}={value}" for key, value in context.items() if key != "exception")

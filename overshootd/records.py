@@ -18,7 +18,8 @@ from overshootd.status import State, StreamState
 
 @dataclass(slots=True)
 class Records:
-    """The teller of one stream. `changed` is called after `state` has changed; `synced` says whether the clock can be trusted."""
+    """The teller of one stream. `changed` is called after `state` has changed; `synced` says whether the clock can be
+    trusted."""
 
     spool: Spool
     origin: Origin
@@ -44,7 +45,8 @@ class Records:
         self.state.last_result = inference.received_at
 
     async def enter(self, state: State, why: str) -> None:
-        """The stream is no longer live. Told when the state or its reason changes; a record only when the state does."""
+        """The stream is no longer live. Told when the state or its reason changes; a record only when the state
+        does."""
         if (state, why) == (self.state.state, self.state.why):
             return
         left_live, same = self.state.state is State.LIVE, self.state.state is state
@@ -69,7 +71,9 @@ class Records:
 
     def _set(self, state: State, why: str, **context: str) -> None:
         self.state.state, self.state.why = state, why
-        say = {State.LIVE: self.log.info, State.ENDED: self.log.info, State.WAITING: self.log.warning}.get(state, self.log.error)
+        say = {State.LIVE: self.log.info, State.ENDED: self.log.info, State.WAITING: self.log.warning}.get(
+            state, self.log.error
+        )
         say(f"{state}: {why}" if why else f"{state}", **context)
         self.changed()
 

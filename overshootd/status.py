@@ -31,12 +31,13 @@ class StreamState:
     last_result: float | None = None
 
 
-def status_line(streams: Mapping[str, StreamState]) -> str:
-    """How many streams are in which state, and why those are that are not live. Pure."""
+def status_line(streams: Mapping[str, StreamState], cameras: Mapping[str, str]) -> str:
+    """How many streams are in which state, and why those are that are not live; `cameras` has what ails each. Pure."""
     if not streams:
         return "idle: no stream is configured"
     counts = Counter(stream.state for stream in streams.values())
     summary = ", ".join(f"{counts[state]} {state}" for state in State if state in counts)
-    troubles = [f"{name}: {stream.why}" for name, stream in streams.items() if stream.why]
-    line = "; ".join([summary, *troubles])
+    troubles = [f"camera {name}: {why}" for name, why in cameras.items()]
+    troubles += [f"{name}: {stream.why}" for name, stream in streams.items() if stream.why]
+    line = " ".join("; ".join([summary, *troubles]).split())  # an error's text may have several lines
     return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"

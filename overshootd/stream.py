@@ -1,4 +1,5 @@
-"""One attempt of one stream, on one page: open a session, join its room, then pump frames, keep the lease, deliver results.
+"""One attempt of one stream, on one page: open a session, join its room, then pump frames, keep the lease, deliver
+results.
 
 The first failure ends the attempt; everything closes in reverse.
 """
@@ -11,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NoReturn
 
-from overshootd.config.model import FrameProcessing, StreamConfig
+from overshootd.config.model import ClipProcessing, FrameProcessing, StreamConfig
 from overshootd.contracts import Api, Publisher, PublishPlan, Session, StreamSpec, Subscription
 from overshootd.errors import CameraEnded, CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient
 from overshootd.pacing import Pacer, plan
@@ -41,7 +42,7 @@ async def attempt(parts: Parts) -> NoReturn:
     # A stream is billed from its creation: none is made before the camera gives pictures.
     camera = await parts.camera.ready()
     publishing = plan(parts.config.processing, parts.config.publish, camera)
-    parts.camera.start(Pacer(publishing.fps).due, publishing.width, publishing.height)
+    parts.camera.start(Pacer(publishing.fps, camera.fps).due, publishing.width, publishing.height)
     session = await _create(parts.api, spec(parts.config))
     publisher = parts.publisher(publishing)
     try:
@@ -78,9 +79,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-def silence_limit(config: StreamConfig) -> float:
+def silence_limit(processing: FrameProcessing | ClipProcessing) -> float:
     """Seconds without any result after which the stream is not believed any more."""
-    processing = config.processing
     period = (
         processing.interval_seconds
         if isinstance(processing, FrameProcessing)
@@ -115,7 +115,7 @@ async def _pump(camera: Subscription, publisher: Publisher) -> NoReturn:
 
 
 async def _deliver(session: Session, parts: Parts) -> NoReturn:
-    limit = silence_limit(parts.config)
+    limit = silence_limit(parts.config.processing)
     async with aclosing(session.results()) as results:
         while True:
             try:

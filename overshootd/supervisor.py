@@ -28,7 +28,8 @@ def delay(error: Exception, failures: int, uniform: Uniform) -> float:
 
 @dataclass(slots=True)
 class StreamLife:
-    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended it."""
+    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended
+    it."""
 
     attempt: Callable[[], Awaitable[None]]
     records: Records
@@ -56,7 +57,7 @@ class StreamLife:
             await self.attempt()
         except (Transient, Permanent, CameraEnded) as error:
             return error
-        except Exception as error:  # noqa: BLE001 - a bug in one stream must not end the others; it is said in full
+        except Exception as error:
             self.log.error("an error in overshootd itself", exc_info=error)
             return error
         raise AssertionError("an attempt ends by raising")

@@ -23,7 +23,8 @@ class Ending(Enum):
 def meaning(signo: int, sender: int, ourselves: int) -> Ending:
     """What a signal asks for. Pure.
 
-    SIGUSR1 is the unit's RestartKillSignal. A SIGTERM that this process sent to itself comes from the LiveKit SDK after a
+    SIGUSR1 is the unit's RestartKillSignal. A SIGTERM that this process sent to itself comes from the LiveKit SDK
+    after a
     panic (livekit-notes.md, Traps): the library is unusable, the streams are not.
     """
     if signo == signal.SIGUSR1 or (signo == signal.SIGTERM and sender == ourselves):

@@ -20,7 +20,8 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP answer that is not a success. `error` is the API's own text, None when the body was not the API's JSON."""
+    """An HTTP answer that is not a success. `error` is the API's own text, None when the body was not the API's
+    JSON."""
 
     status: int
     error: str | None

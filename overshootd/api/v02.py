@@ -7,7 +7,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -83,7 +83,7 @@ class V02Session:
 
     async def keep_lease(self) -> None:
         while True:
-            while (wait := self._lease.due - time.monotonic()) > 0:  # `verify` may move it meanwhile
+            while (wait := self._lease.due - time.monotonic()) > 0:  # noqa: ASYNC110  # `verify` moves it meanwhile
                 await asyncio.sleep(wait)
             await self.verify()
 
@@ -126,7 +126,7 @@ class V02Session:
 
     # -- results
 
-    async def results(self) -> AsyncIterator[Inference]:
+    async def results(self) -> AsyncGenerator[Inference, None]:
         attempt = 0
         while True:
             try:

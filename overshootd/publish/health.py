@@ -1,7 +1,7 @@
 """Whether what we push arrives, decided from what the library counts.
 
-`frames_encoded` and `bytes_sent` keep rising in a black hole (livekit-notes.md, Traps), so the other side's answers count: STUN
-responses on the nominated candidate pair.
+`frames_encoded` and `bytes_sent` keep rising in a black hole (livekit-notes.md, Traps), so the other side's answers
+count: STUN responses on the nominated candidate pair.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LIMIT = 20.0
-"""Seconds. libwebrtc checks a stable pair every 2.5 s, and the SDK notices a dead path after 10.7 to 14 s (livekit-notes.md):
+"""Seconds. libwebrtc checks a stable pair every 2.5 s, and the SDK notices a dead path after 10.7 to 14 s
+(livekit-notes.md):
 longer than that, and only the daemon is left to act."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Totals at the monotonic time `at` in seconds; `responses` is None while the library gives no stats (it reconnects)."""
+    """Totals at the monotonic time `at` in seconds; `responses` is None while the library gives no stats (it
+    reconnects)."""
 
     at: float
     responses: int | None

@@ -1,6 +1,8 @@
-"""The native transport with the `livekit` SDK, exactly as the API asks (api/README.md, v0.2 point 1), its traps kept in here.
+"""The native transport with the `livekit` SDK, exactly as the API asks (api/README.md, v0.2 point 1), its traps kept
+in here.
 
-The traps are those of livekit-notes.md: a join is never cancelled, the first frame precedes the track, one Room an identity.
+The traps are those of livekit-notes.md: a join is never cancelled, the first frame precedes the track, one Room an
+identity.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import time
 from collections.abc import Iterable
 
 from livekit import rtc
+from livekit.rtc._proto.room_pb2 import DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION
 from livekit.rtc.participant import PublishTrackError
-from livekit.rtc.stats import CandidatePairStats, RtcStats
 
 from overshootd.contracts import Log, Media, Picture, PixelFormat, PublishPlan, PublishStats, PublishTarget
 from overshootd.errors import Transient
@@ -46,23 +48,17 @@ FORMATS = {
 class LiveKit:
     """The SDK in this process: makes publishers, and owns the joins that outlive theirs."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def publisher(self, plan: PublishPlan) -> LiveKitPublisher:
-        return LiveKitPublisher(self, plan, self._log)
+    def publisher(self, plan: PublishPlan, log: Log) -> LiveKitPublisher:
+        return LiveKitPublisher(self, plan, log)
 
-    def adopt(self, room: rtc.Room, join: asyncio.Task[None]) -> None:
+    def adopt(self, room: rtc.Room, join: asyncio.Task[None], log: Log) -> None:
         """Let a join that nobody waits for any more end by itself, then leave its room."""
-        leaving = asyncio.create_task(_leave_after(room, join), name="leave after join")
+        leaving = asyncio.create_task(_leave_after(room, join, log), name="leave after join")
         self._leaving.add(leaving)
-        leaving.add_done_callback(self._left)
-
-    def _left(self, leaving: asyncio.Task[None]) -> None:
-        self._leaving.discard(leaving)
-        if not leaving.cancelled() and (error := leaving.exception()):
-            self._log.warning(f"a room was not left in order: {error}")
+        leaving.add_done_callback(self._leaving.discard)
 
     async def close(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for the joins still under way. What is left then dies with the process."""
@@ -70,15 +66,18 @@ class LiveKit:
             await asyncio.wait(self._leaving, timeout=timeout)
 
 
-async def _leave_after(room: rtc.Room, join: asyncio.Task[None]) -> None:
+async def _leave_after(room: rtc.Room, join: asyncio.Task[None], log: Log) -> None:
     await asyncio.wait([join])
     if join.exception() is None:
-        await _leave(room)
+        await _leave(room, log)
 
 
-async def _leave(room: rtc.Room) -> None:
-    async with asyncio.timeout(LEAVE_TIMEOUT):
-        await room.disconnect()
+async def _leave(room: rtc.Room, log: Log) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_TIMEOUT):
+            await room.disconnect()
+    except TimeoutError:
+        log.warning(f"the room was not left within {LEAVE_TIMEOUT:g} s")
 
 
 class LiveKitPublisher:
@@ -103,7 +102,8 @@ class LiveKitPublisher:
             raise Transient(f"joining the room failed: {error.message}") from error
         self.push(first)
         await self._publish()
-        # What was captured before the track existed met no encoder; without this the first picture is one interval late.
+        # What was captured before the track existed met no encoder; without this the first picture is one interval
+        # late.
         self.push(first)
 
     async def _publish(self) -> None:
@@ -112,7 +112,7 @@ class LiveKitPublisher:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await self._room.local_participant.publish_track(track, _options(self._plan))
         except (TimeoutError, PublishTrackError) as error:
-            raise Transient(f"publishing the track failed: {error or 'no answer'}") from error
+            raise Transient(f"publishing the track failed: {str(error) or 'no answer'}") from error
 
     def push(self, media: Media) -> None:
         if not isinstance(media, Picture):
@@ -143,18 +143,12 @@ class LiveKitPublisher:
         if self._join is None:
             return
         if not self._join.done():
-            self._owner.adopt(self._room, self._join)
+            self._owner.adopt(self._room, self._join, self._log)
         elif not self._join.cancelled() and self._join.exception() is None:
-            await self._leave()
+            await _leave(self._room, self._log)
         await self._source.aclose()
 
-    async def _leave(self) -> None:
-        try:
-            await _leave(self._room)
-        except TimeoutError:
-            self._log.warning(f"the room was not left within {LEAVE_TIMEOUT:g} s")
-
-    async def _rtc_stats(self) -> list[RtcStats]:
+    async def _rtc_stats(self) -> list[rtc.stats.RtcStats]:
         """The publisher's stats; empty while the SDK reconnects, and after it gave up."""
         try:
             async with asyncio.timeout(STATS_TIMEOUT):
@@ -162,7 +156,7 @@ class LiveKitPublisher:
         except (RuntimeError, TimeoutError):
             return []
 
-    def _counters(self, stats: list[RtcStats]) -> Counters:
+    def _counters(self, stats: list[rtc.stats.RtcStats]) -> Counters:
         pair = _pair(stats)
         return Counters(
             at=time.monotonic(),
@@ -182,7 +176,7 @@ def _options(plan: PublishPlan) -> rtc.TrackPublishOptions:
         simulcast=False,
         video_codec=CODECS[plan.codec],
         video_encoding=rtc.VideoEncoding(max_bitrate=plan.max_bitrate, max_framerate=_framerate_limit(plan.fps)),
-        degradation_preference=rtc.DegradationPreference.DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION,
+        degradation_preference=DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION,
     )
 
 
@@ -191,7 +185,7 @@ def _framerate_limit(fps: float) -> float:
     return max(2.0 * fps, 5.0)
 
 
-def _pair(stats: Iterable[RtcStats]) -> CandidatePairStats | None:
+def _pair(stats: Iterable[rtc.stats.RtcStats]) -> rtc.stats.CandidatePairStats | None:
     """The nominated candidate pair, or None."""
     for entry in stats:
         if entry.HasField("candidate_pair") and entry.candidate_pair.candidate_pair.nominated:
@@ -199,5 +193,5 @@ def _pair(stats: Iterable[RtcStats]) -> CandidatePairStats | None:
     return None
 
 
-def _encoded(stats: Iterable[RtcStats]) -> int:
+def _encoded(stats: Iterable[rtc.stats.RtcStats]) -> int:
     return sum(s.outbound_rtp.outbound.frames_encoded for s in stats if s.HasField("outbound_rtp"))

@@ -1,0 +1,171 @@
+"""All the streams of one configuration: their cameras, attempts, spool and sinks, begun in order and ended in
+reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NoReturn, Protocol
+
+from overshootd.capture.choose import camera_for
+from overshootd.capture.feed import CameraFeed
+from overshootd.clock import clock_synced
+from overshootd.config.load import Loaded
+from overshootd.config.model import StreamConfig
+from overshootd.contracts import Api, CameraState, Log, Publisher, PublishPlan
+from overshootd.errors import ConfigError
+from overshootd.pacing import need
+from overshootd.records import Records
+from overshootd.sinks.choose import sink_for
+from overshootd.sinks.delivery import Delivery
+from overshootd.sinks.disk import Disk
+from overshootd.sinks.record import Origin
+from overshootd.sinks.spool import Spool
+from overshootd.status import State, StreamState, status_line
+from overshootd.stream import Parts, attempt
+from overshootd.supervisor import StreamLife
+from overshootd.systemd import Ending
+
+DRAIN_SECONDS = 2.0
+"""For the sinks to take what is there. With the 5 s that streams have to close, this fits the 9 s of the whole end."""
+
+
+def initial_states(loaded: Loaded) -> dict[str, StreamState]:
+    """Every stream that the configuration names, also those that will not run, for status."""
+    states = {
+        name: StreamState(State.STARTING if config.enabled else State.DISABLED)
+        for name, config in loaded.streams.items()
+    }
+    return states | {name: StreamState(State.BROKEN, str(problems[0])) for name, problems in loaded.broken.items()}
+
+
+class Asked(Exception):
+    """The daemon was asked to end."""
+
+
+class Outside(Protocol):
+    """What connects the streams to the world; made by the composition root."""
+
+    def api(self, name: str, config: StreamConfig) -> Api: ...
+
+    def publisher(self, name: str) -> Callable[[PublishPlan], Publisher]: ...
+
+
+class Daemon:
+    """Runs a configuration until it is asked to end. `states` is what each stream does, by name; `tell` shows the
+    status."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        states: Mapping[str, StreamState],
+        log: Log,
+        disk: Disk,
+        spool: Spool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._loaded = loaded
+        self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
+        self._states = states
+        self._log = log
+        self._disk = disk
+        self._spool = spool
+        self._tell = tell
+        self._keep_streams = False
+        self._camera_troubles: dict[str, str] = {}
+
+    async def run(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
+        """Return when it was asked to end and all streams have closed and all sinks have what is there."""
+        async with asyncio.TaskGroup() as tasks:
+            syncing = tasks.create_task(self._spool.run(), name="spool")
+            deliveries = [delivery for name in self._enabled for delivery in await self._deliveries(name)]
+            delivering = [tasks.create_task(delivery.run()) for delivery in deliveries]
+            await self._run_streams(asked, outside)
+            for delivery in deliveries:
+                delivery.stop(DRAIN_SECONDS)
+            if delivering:
+                await asyncio.wait(delivering)
+            syncing.cancel()
+
+    # -- sinks
+
+    async def _deliveries(self, name: str) -> list[Delivery]:
+        sinks = [
+            (
+                config.sync_seconds,
+                sink_for(config, stream=name, device=self._loaded.device, disk=self._disk, log=self._log),
+            )
+            for config in self._enabled[name].sinks
+        ]
+        for _, sink in sinks:
+            try:
+                await sink.open()
+            except ConfigError as error:
+                self._log.error(str(error), stream=name)  # results wait in the spool; the sink is tried for ever
+        cursors = await self._spool.attach(name, [sink.name for _, sink in sinks])
+        log = self._log.bind(stream=name)
+        return [
+            Delivery(cursor, sink, log, sync_seconds=seconds)
+            for cursor, (seconds, sink) in zip(cursors, sinks, strict=True)
+        ]
+
+    # -- cameras and streams
+
+    async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
+        feeds: dict[str, CameraFeed] = {}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name, config in self._enabled.items():
+                    # One camera from `cameras` may feed several streams; one written inside a stream is its own.
+                    camera = config.camera_name or f"of {name}"
+                    if camera not in feeds:
+                        feeds[camera] = self._feed(camera, config)
+                        tasks.create_task(feeds[camera].run(), name=f"camera {camera}")
+                    tasks.create_task(self._run_stream(name, config, feeds[camera], outside), name=f"stream {name}")
+                tasks.create_task(self._until(asked), name="until asked")
+        except* Asked:
+            self._log.info("all streams are closed")
+
+    async def _until(self, asked: asyncio.Future[Ending]) -> NoReturn:
+        self._keep_streams = await asked is Ending.RESTART
+        raise Asked
+
+    def _feed(self, camera: str, config: StreamConfig) -> CameraFeed:
+        log = self._log.bind(camera=camera)
+
+        def on_state(state: CameraState, why: str) -> None:
+            trouble = state in (CameraState.LOST, CameraState.FAILED)
+            (log.warning if trouble else log.info)(f"camera {state}: {why}" if why else f"camera {state}")
+            if trouble:
+                self._camera_troubles[camera] = why
+            else:
+                self._camera_troubles.pop(camera, None)
+            self._changed()
+
+        return CameraFeed(camera, camera_for(config.camera), on_state=on_state, log=log)
+
+    async def _run_stream(self, name: str, config: StreamConfig, feed: CameraFeed, outside: Outside) -> None:
+        camera = feed.subscribe(need(config.processing, config.publish))
+        records = self._records(name, config)
+        parts = Parts(
+            config, camera, outside.api(name, config), outside.publisher(name), records, lambda: self._keep_streams
+        )
+        try:
+            await StreamLife(lambda: attempt(parts), records, self._log.bind(stream=name)).run()
+        finally:
+            camera.close()
+
+    def _records(self, name: str, config: StreamConfig) -> Records:
+        return Records(
+            spool=self._spool,
+            origin=Origin(self._loaded.device, name, config.labels),
+            prompt=config.inference.prompt,
+            with_schema=config.inference.output_schema_json is not None,
+            state=self._states[name],
+            changed=self._changed,
+            synced=clock_synced,
+            log=self._log.bind(stream=name),
+        )
+
+    def _changed(self) -> None:
+        self._tell(status_line(self._states, self._camera_troubles))
