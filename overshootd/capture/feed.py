@@ -20,6 +20,9 @@ OnState = Callable[[CameraState, str], None]
 CAMERA = Backoff(base=0.5, cap=10.0)
 """A camera that was unplugged must be back soon after it is plugged in again; asking the kernel costs little."""
 
+STABLE_SECONDS = 20.0
+"""A camera that lasted this long (past `Limits.open`) works: its next failure starts the backoff anew."""
+
 WEDGED_LIMIT = 4
 """Threads that hang in a driver are left behind, for nothing ends them; past this many the next opening waits."""
 
@@ -74,14 +77,14 @@ class CameraFeed:
             if not self._subscriptions:
                 self._enter(CameraState.IDLE, "not needed")
             await self._until(lambda: self._subscriptions and self._unwedged())
-            lost, was_live = await self._open_once()
-            failures = 0 if was_live else failures
-            if lost:
+            began = time.monotonic()
+            if await self._lost_after_opening():
+                failures = 0 if time.monotonic() - began > STABLE_SECONDS else failures
                 await self._rest(self._backoff.delay(failures, self._uniform))
                 failures += 1
 
-    async def _open_once(self) -> tuple[bool, bool]:
-        """One opening, to its end: whether the camera was lost (or no longer needed so), and whether any frame came."""
+    async def _lost_after_opening(self) -> bool:
+        """One opening, to its end: True when the camera failed, False when it is no longer needed, or not so."""
         need = _highest(self._subscriptions)
         reader = self._reader = Reader(self._make, need, self._changed)
         if self._state is not CameraState.LOST:  # a retry is no change
@@ -94,7 +97,7 @@ class CameraFeed:
         finally:
             self._reader = None
             await self._stop(reader)
-        return error is not None, reader.live
+        return error is not None
 
     async def _watch(self, reader: Reader) -> Exception | None:
         while self._subscriptions and _covers(reader.need, _highest(self._subscriptions)):
@@ -130,7 +133,7 @@ class CameraFeed:
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._until(lambda: not self._subscriptions)
+                await self._until(lambda: self._final or not self._subscriptions)
 
     async def _until(self, condition: Callable[[], object]) -> None:
         while not condition():

@@ -55,7 +55,6 @@ class TestCamera:
         """Frame `number` at this even size."""
         size = (width, height)
         if size not in self._backgrounds:
-            self._backgrounds = {size: background(width, height)} if len(self._backgrounds) > 3 else self._backgrounds
             self._backgrounds[size] = background(width, height)
         frame = self._backgrounds[size].copy()
         seconds = number / self._config.fps

@@ -1,0 +1,92 @@
+"""Publish what inference looks at (design decision 1): how often, how large, with how many bits. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from overshootd.config.model import ClipProcessing, FrameProcessing, PublishConfig
+from overshootd.contracts import CaptureFormat, CaptureNeed, PublishPlan
+
+PER_SAMPLE = 2.0
+"""Frames published for each that the server samples, in frame and in clip mode.
+
+The server samples by its own clock. At one frame a sample the two clocks slide past each other, and whenever a sample
+falls near an arrival, jitter makes it see one frame twice and miss the next. At two, a frame may be late by half a
+sampling interval before that happens, and successive samples are whole intervals apart: at 1.5 they would alternate.
+"""
+
+MIN_FPS = 0.5
+"""Below, a lost frame leaves the server with nothing for seconds, and the bandwidth estimate starves."""
+
+MAX_FPS = 30.0
+"""Most that is published unless told: the API samples no faster (v0.2.yaml, ClipProcessing.target_fps)."""
+
+BOX = (1280, 720)
+"""Pixels, long side and short side. The server works on 720p at most (api/README.md)."""
+
+CODEC = "vp8"
+"""What every WebRTC receiver must take (RFC 7742), and the cheapest of libwebrtc's software encoders."""
+
+
+def need(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> CaptureNeed:
+    """What to ask of a camera before its format is known."""
+    return CaptureNeed(_rate(processing, publish), *(publish.size or BOX))
+
+
+def plan(processing: FrameProcessing | ClipProcessing, publish: PublishConfig, camera: CaptureFormat) -> PublishPlan:
+    """What to publish of this camera. What `publish` says wins, save that no camera gives more frames than it has."""
+    fps = min(_rate(processing, publish), camera.fps)
+    width, height = publish.size or fit(camera.width, camera.height)
+    bitrate = publish.max_kbps * 1000 if publish.max_kbps else auto_bitrate(fps, width, height)
+    return PublishPlan(fps, width, height, bitrate, publish.codec or CODEC)
+
+
+def _rate(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> float:
+    if publish.fps:
+        return publish.fps
+    sampled = processing.target_fps if isinstance(processing, ClipProcessing) else 1 / processing.interval_seconds
+    return min(max(PER_SAMPLE * sampled, MIN_FPS), MAX_FPS)
+
+
+def fit(width: int, height: int) -> tuple[int, int]:
+    """The largest even size of the same shape that lies within BOX, or BOX upright; never larger than it is."""
+    box = BOX if width >= height else BOX[::-1]
+    scale = min(1.0, box[0] / width, box[1] / height)
+    return _even((min(round(width * scale / 2) * 2, width), min(round(height * scale / 2) * 2, height)))
+
+
+def _even(size: tuple[int, int]) -> tuple[int, int]:
+    return max(size[0] // 2 * 2, 2), max(size[1] // 2 * 2, 2)
+
+
+def auto_bitrate(fps: float, width: int, height: int) -> int:
+    """Most bits per second."""
+    area = width * height / (BOX[0] * BOX[1])
+    return round(150_000 * math.pow(area, 0.75) * math.pow(fps, 0.75))
+
+
+class Pacer:
+    """Which of a camera's frames are published: one in each 1/fps, the nearest to the middle of its slot.
+
+    A slot is the n-th period since the first frame, so the mean rate is exact for ever, whatever the camera's rate. A
+    frame may come half a camera interval early and still belong to its slot: so jitter loses none when the camera gives
+    just the rate wanted. After a stall the missed slots are gone; nothing is caught up in a burst.
+    """
+
+    def __init__(self, fps: float, camera_fps: float) -> None:
+        self._fps = fps
+        self._early_ns = 0.5e9 / max(fps, camera_fps)
+        self._origin_ns: int | None = None
+        self._slot = -1
+
+    def due(self, captured_ns: int) -> bool:
+        """Will the frame captured then be published? Ask once for each frame, in order."""
+        if self._origin_ns is None:
+            self._origin_ns = captured_ns
+        slot = int((captured_ns - self._origin_ns + self._early_ns) * self._fps // 1e9)
+        if slot < self._slot - 1:  # time ran backwards (a driver's mistake): waiting until it is back may take for ever
+            self._origin_ns, slot, self._slot = captured_ns, 0, -1
+        if slot <= self._slot:
+            return False
+        self._slot = slot
+        return True
