@@ -33,6 +33,10 @@ class StreamGone(Transient):
     """The server no longer knows the stream (lease expired, client requested): make a new one at once."""
 
 
+class SpoolError(Transient):
+    """A record could not be stored, read or marked as delivered: disk full, I/O error, a broken database."""
+
+
 class CameraLost(Transient):
     """The camera failed, fell silent or cannot be opened."""
 
