@@ -230,8 +230,9 @@ def _parse_size(value: Any) -> Any:
     return size
 
 
+# In PublishConfig None stands for auto.
 class PublishConfig(Model):
-    """What is sent. `auto` (here None) is derived from what inference looks at."""
+    """What is sent; auto is derived from what inference looks at."""
 
     fps: Annotated[Rate | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Rate)] = None
     """Frames per second, or auto."""
@@ -280,7 +281,7 @@ class StreamBase(Model):
     processing: Processing
     """When inference runs: interval_seconds (frame mode), or clip_length_seconds and delay_seconds (clip mode)."""
     inference: InferenceConfig
-    """What the model is asked."""
+    """The question to the model: prompt and model."""
     publish: PublishConfig = PublishConfig()
     """What is sent; auto unless told."""
     sinks: tuple[SinkConfig, ...] = Field(default=(), strict=False)
@@ -324,9 +325,9 @@ class ConfigFile(Model):
     version: Literal[1] = 1
     """Version of this file's format."""
     api: WrittenApi = WrittenApi()
-    """How to reach the Overshoot API."""
+    """The Overshoot API: version and key."""
     device: DeviceConfig = DeviceConfig()
-    """This machine, as the records name it."""
+    """This machine: name and time zone."""
     state_dir: str | None = Field(default=None, min_length=1)
     """Where state and undelivered results are kept. Default: $STATE_DIRECTORY, or /var/lib/overshootd."""
     cameras: Mapping[str, CameraConfig] = {}

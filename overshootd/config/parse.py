@@ -209,9 +209,10 @@ _SENTENCES = (
     ),
     ("expected <block end>, but found '<block", "the indentation fits no line above"),
     ("expected <block end>", "this does not continue what stands above; check indentation, quotes and brackets"),
-    ("found unexpected end of stream", "the text that begins here has no closing quote"),
-    ("expected ',' or '}'", "in the mapping that begins here with { a ',' or the closing } is missing"),
-    ("expected ',' or ']'", "in the list that begins here with [ a ',' or the closing ] is missing"),
+    ("found unexpected end of stream", "a quote that begins here is not closed"),
+    ("but got '?'", "text with a ? in it needs quotes between { } and [ ]"),
+    ("expected ',' or '}'", "a ',' or the closing } is missing"),
+    ("expected ',' or ']'", "a ',' or the closing ] is missing"),
     (
         "found unknown escape character",
         "no such escape in double quotes; write \\\\ for a backslash, or use single quotes",
@@ -219,8 +220,6 @@ _SENTENCES = (
     ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
     ("that cannot start any token", "text cannot begin with this character; put it in quotes"),
 )
-_AT_CONTEXT = ("found unexpected end of stream", "expected ',' or")
-"""Told where the unfinished thing began, not where the file ran out."""
 
 
 def _explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
@@ -234,8 +233,10 @@ def _explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = _mark(file, error.problem_mark or error.context_mark)
     if tab := _tab_before(text, mark):
         return Problem.at(tab, (), "a tab; YAML is indented with spaces")
-    if error.context_mark and problem.startswith(_AT_CONTEXT):
-        mark = _mark(file, error.context_mark)
+    if error.context_mark and problem.startswith(("found unexpected end of stream", "expected ',' or")):
+        # Told where the unfinished thing began, when it ran on over the lines that follow.
+        begun = _mark(file, error.context_mark)
+        mark = begun if begun.line < mark.line else mark
     sentence = next((sentence for start, sentence in _SENTENCES if start in problem), f"not YAML: {problem}")
     return Problem.at(mark, (), sentence)
 

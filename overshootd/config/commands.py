@@ -1,0 +1,50 @@
+"""`overshootd check` and `overshootd schema`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from .load import Loaded, load
+from .schema import json_schema
+
+
+def check(path: Path, environ: Mapping[str, str], as_json: bool, out: TextIO) -> int:
+    """Print every mistake, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78)."""
+    loaded = load(path, environ)
+    out.write(_json(loaded) if as_json else _lines(loaded, path))
+    return os.EX_CONFIG if loaded.problems else os.EX_OK
+
+
+def schema(out: TextIO) -> int:
+    """Print the JSON Schema of the configuration file."""
+    json.dump(json_schema(), out, indent=2, ensure_ascii=False)
+    out.write("\n")
+    return os.EX_OK
+
+
+def _lines(loaded: Loaded, path: Path) -> str:
+    if not loaded.problems:
+        idle = sum(not stream.enabled for stream in loaded.streams.values())
+        return f"{path}: ok, {_count(len(loaded.streams), 'stream')}{f', {idle} of them not enabled' if idle else ''}\n"
+    total = len(loaded.streams) + len(loaded.broken)
+    fit = f"; {len(loaded.streams)} of {_count(total, 'stream')} can run" if total else ""
+    return "".join(f"{problem}\n" for problem in loaded.problems) + f"{_count(len(loaded.problems), 'mistake')}{fit}\n"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _json(loaded: Loaded) -> str:
+    found = {
+        "ok": not loaded.problems,
+        "streams": sorted(loaded.streams),
+        "broken": sorted(loaded.broken),
+        "problems": [asdict(problem) for problem in loaded.problems],
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
