@@ -189,7 +189,8 @@ class PublishPlan:
 
 @dataclass(frozen=True, slots=True)
 class PublishStats:
-    """Totals since the join: frames encoded, bytes sent (RTP payload and headers), round trip in seconds if known."""
+    """Totals since the join: frames encoded, bytes sent on the media path (all but STUN), round trip in seconds if known.
+    """
 
     frames_encoded: int = 0
     bytes_sent: int = 0
@@ -295,7 +296,7 @@ class Sink(Protocol):
     async def open(self) -> None:
         """Find out early whether it can work; `deliver` tries again all the same.
 
-        Raises ConfigError when a person must act, Transient when it may pass by itself.
+        Raises ConfigError when a person must act; what may pass by itself, `deliver` will meet.
         """
 
     async def deliver(self, lines: list[bytes]) -> None:

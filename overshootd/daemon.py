@@ -102,7 +102,7 @@ class Daemon:
                 await sink.open()
             except ConfigError as error:
                 self._log.error(str(error), stream=name)  # results wait in the spool; the sink is tried for ever
-        cursors = await self._spool.attach(name, [sink.name for _, sink in sinks])
+        cursors = self._spool.attach(name, [sink.name for _, sink in sinks])
         log = self._log.bind(stream=name)
         return [
             Delivery(cursor, sink, log, sync_seconds=seconds)

@@ -1,23 +1,30 @@
-"""The spool's database file: made, opened, and set aside when it cannot be used. Runs in the disk's thread."""
+"""The spool's database file: made, opened, used, and set aside when it cannot be used. Runs in the disk's thread.
+
+Only this module meets SQLite's errors; to everybody else they are SpoolError.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from overshootd.sinks.paths import FILE_MODE, make_directories, sync_directory
+from overshootd.contracts import Log
+from overshootd.errors import ConfigError, SpoolError
+from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_directories, sync_directory
+
+Connection = sqlite3.Connection
 
 VERSION = 1
 
 SEQ_BITS = 43
-"""A row's id is its stream's number, then so many bits of `seq`: one tree, by stream, without an index to write."""
+"""A row's id is its stream's number, then so many bits of its `seq`: one tree, by stream, without an index to write."""
 
 PAGE_SIZE = 512
-"""Bytes. A commit writes every page that it changed, so small pages write least."""
+"""Bytes."""
 
 LOCK_SECONDS = 2.0
 """How long a predecessor that is about to exit may keep the lock."""
@@ -42,12 +49,89 @@ SETTINGS = (
 )
 
 
-class Unusable(Exception):
-    """The file is no spool of ours, or of a newer version."""
+class Database:
+    """Opened at the first use. A broken file is replaced by a new one, then and there; the next use goes on with that.
+
+    `begin` is called with each newly opened connection, before anything else.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[Connection], None], log: Log) -> None:
+        self._path = path
+        self._begin = begin
+        self._log = log
+        self._connection: Connection | None = None
+        self._begun = False
+
+    def open(self) -> None:
+        """Raises ConfigError when a person must act, SpoolError when it may pass."""
+        try:
+            with self.use():
+                pass
+        except SpoolError as error:
+            if isinstance(error.__cause__, OSError) and is_hopeless(error.__cause__):
+                raise ConfigError(str(error)) from error
+            raise
+
+    @contextmanager
+    def use(self) -> Iterator[Connection]:
+        """What SQLite and the system raise inside becomes SpoolError."""
+        try:
+            if self._connection is None:
+                self._connection, self._begun = open_database(self._path, self._log), False
+            if not self._begun:
+                self._begin(self._connection)
+                self._begun = True
+            yield self._connection
+        except sqlite3.ProgrammingError:
+            raise  # ours
+        except sqlite3.Error as error:
+            if self._connection is not None and _is_broken(error):
+                self._connection.close()
+                self._connection = None
+                self._log.error(_set_aside(self._path, error))
+            raise SpoolError(f"{self._path}: {_explain(error)}") from error
+        except OSError as error:
+            raise SpoolError(cannot_write(self._path, error, "state_dir")) from error
+
+    def sync(self) -> None:
+        """Bring to the disk what was committed. Raises OSError."""
+        # SQLite locks the database but never its write-ahead log; closing a second descriptor of that drops no lock.
+        descriptor = os.open(_wal(self._path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """A checkpoint brings everything to the disk. Raises sqlite3.Error."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
 
 
-def open_database(path: Path, say: Callable[[str], object]) -> sqlite3.Connection:
-    """The database at `path`, made when there is none. What cannot be used is renamed, which `say` is told.
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+class _Unusable(Exception):
+    """The file is no spool, or of a newer version."""
+
+
+def open_database(path: Path, log: Log) -> Connection:
+    """The database at `path`; a new one when there is none, or none that can be used.
 
     Raises OSError and sqlite3.Error (in use by another process, disk full …).
     """
@@ -55,59 +139,31 @@ def open_database(path: Path, say: Callable[[str], object]) -> sqlite3.Connectio
     if path.exists():
         try:
             return _connect(path)
-        except (Unusable, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.Error) and not is_broken(error):
+        except (_Unusable, sqlite3.Error) as error:
+            if isinstance(error, sqlite3.Error) and not _is_broken(error):
                 raise
-            say(f"{path}: {error}: set aside as {set_aside(path)}, a new spool is begun")
+            log.error(_set_aside(path, error))
     _create(path)
     return _connect(path)
 
 
-def is_broken(error: sqlite3.Error) -> bool:
-    """Whether it says that the file itself is broken, so that trying again is no use."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename it together with its write-ahead log, so that both can be renamed back."""
-    taken = _asides(path)
-    aside = next(
-        name for n in range(1, len(taken) + 2) if (name := path.with_name(f"{path.name}.aside-{n}")) not in taken
-    )
-    path.rename(aside)
-    if wal(path).exists():
-        wal(path).rename(wal(aside))
-    sync_directory(path.parent)
-    return aside
-
-
-def wal(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
-
-
-def _asides(path: Path) -> list[Path]:
-    return list(path.parent.glob(f"{path.name}.aside-*"))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    os.close(
-        os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    )  # its error says more than SQLite's "unable to open database file"
-    database = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+def _connect(path: Path) -> Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # says more than SQLite's "unable to open database file"
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     try:
         for setting in SETTINGS:
-            database.execute(f"PRAGMA {setting}").fetchall()
-        (version,) = database.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            raise Unusable(f"made by a newer overshootd (spool version {version}, this one knows {VERSION})")
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+            raise _Unusable(f"made by a newer overshootd (spool version {version}, this one knows {VERSION})")
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if version != VERSION or not tables >= {"store", "streams", "cursors", "records"}:
-            raise Unusable("not a spool")
-        database.execute("PRAGMA journal_mode = WAL").fetchall()
+            raise _Unusable("not a spool")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
     except BaseException:
-        database.close()
+        connection.close()
         raise
-    return database
+    return connection
 
 
 def _create(path: Path) -> None:
@@ -119,10 +175,48 @@ def _create(path: Path) -> None:
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
-    with closing(sqlite3.connect(new, isolation_level=None)) as database:
-        database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        database.executescript(
-            f"BEGIN; {TABLES} INSERT INTO store VALUES ('', {seed}); PRAGMA user_version = {VERSION}; COMMIT"
-        )
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        fill = f"INSERT INTO store VALUES ('', {seed}); PRAGMA user_version = {VERSION}"
+        connection.executescript(f"BEGIN; {TABLES} {fill}; COMMIT")
     new.rename(path)
     sync_directory(path.parent)
+
+
+def _set_aside(path: Path, why: Exception) -> str:
+    """Rename it together with its write-ahead log, so that both can be renamed back. Returns a sentence for the log."""
+    taken = _asides(path)
+    names = (path.with_name(f"{path.name}.aside-{number}") for number in range(1, len(taken) + 2))
+    aside = next(name for name in names if name not in taken)
+    path.rename(aside)
+    if _wal(path).exists():
+        _wal(path).rename(_wal(aside))
+    sync_directory(path.parent)
+    return f"{path}: {why}: set aside as {aside}, a new spool is begun"
+
+
+def _asides(path: Path) -> set[Path]:
+    return set(path.parent.glob(f"{path.name}.aside-*"))
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Whether it says that the file itself is broken, so that trying again is no use."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _explain(error: sqlite3.Error) -> str:
+    match error.sqlite_errorcode & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return "no space left on the disk: make room there"
+        case sqlite3.SQLITE_BUSY:
+            return "in use by another process: stop the other overshootd, or give this one a state_dir of its own"
+        case sqlite3.SQLITE_READONLY:
+            return "the filesystem has become read-only: look at the disk and the kernel's log"
+        case sqlite3.SQLITE_IOERR:
+            return f"{error} ({error.sqlite_errorname}): look at the disk and the kernel's log"
+        case _:
+            return str(error)

@@ -38,12 +38,13 @@ class FileSink:
         return f"file:{self._path}"
 
     async def open(self) -> None:
-        """Make the file. Raises ConfigError when a person must act, Transient when it may pass."""
+        """Make the file. Raises ConfigError when a person must act."""
         try:
             await self._disk.run(self._file.open)
         except OSError as error:
-            sentence = cannot_write(self._path, error, "path")
-            raise ConfigError(sentence) if is_hopeless(error) else Transient(sentence) from error
+            if is_hopeless(error):
+                raise ConfigError(cannot_write(self._path, error, "path")) from error
+            # What may pass by itself (a full disk), `deliver` will meet and say.
 
     async def deliver(self, lines: list[bytes]) -> None:
         """Return when the lines are with the kernel. Raises Transient; given the same again, it writes none twice."""

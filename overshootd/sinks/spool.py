@@ -70,15 +70,9 @@ class Spool:
             cursor.announce(seq)
         return seq
 
-    async def attach(self, stream: str, sinks: Sequence[str]) -> list[Cursor]:
-        """The cursors of a stream's sinks, all of them: one that was there before and is not named is forgotten.
-
-        Raises SpoolError.
-        """
-        head, acked = await self._disk.run(self._store.attach, stream, sinks)
-        self._cursors[stream] = [
-            Cursor(self._store, self._disk, stream=stream, sink=sink, acked=acked[sink], head=head) for sink in sinks
-        ]
+    def attach(self, stream: str, sinks: Sequence[str]) -> list[Cursor]:
+        """The cursors of a stream's sinks, all of them: one that was there before and is not named is forgotten."""
+        self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
         return self._cursors[stream]
 
     async def close(self, within: float) -> None:
@@ -88,22 +82,25 @@ class Spool:
 
 
 class Cursor:
-    """One sink's place in one stream: what it was given, and what it has for sure. One task uses it."""
+    """One sink's place in one stream: what it was given, and what it has for sure. One task uses it.
 
-    def __init__(self, store: Store, disk: Disk, *, stream: str, sink: str, acked: int, head: int) -> None:
+    It learns where it stands at the first `read`, so that a spool that cannot be read yet keeps nobody from starting.
+    """
+
+    def __init__(self, store: Store, disk: Disk, stream: str, sinks: Sequence[str], sink: str) -> None:
         self._store = store
         self._disk = disk
         self._stream = stream
+        self._sinks = sinks
         self._sink = sink
-        self._acked = acked
-        self._given = acked
-        self._head = head
+        self._attached = False
+        self._acked = self._given = self._head = 0
         self._arrived = asyncio.Event()
 
     @property
     def behind(self) -> bool:
-        """Whether there is something to `read`."""
-        return self._head > self._given
+        """Whether there may be something to `read`."""
+        return self._head > self._given or not self._attached
 
     def announce(self, seq: int) -> None:
         """There is a record `seq` now."""
@@ -121,6 +118,11 @@ class Cursor:
 
     async def read(self) -> tuple[int, list[bytes]]:
         """The next lines, BATCH_ROWS and BATCH_BYTES at most, behind the seq for `given`. Raises SpoolError."""
+        if not self._attached:
+            head, acked = await self._disk.run(self._store.attach, self._stream, self._sinks)
+            self._acked = self._given = acked[self._sink]
+            self._head = max(self._head, head)
+            self._attached = True
         head = self._head
         rows = await self._disk.run(self._store.read, self._stream, self._given, BATCH_ROWS, BATCH_BYTES)
         return (rows[-1][0] if rows else head), [line for _, line in rows]
