@@ -55,6 +55,8 @@ def _read(path: Path) -> Secret:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} holds no text") from None
+    except ValueError:
+        raise ConfigError("no path of a file") from None
 
 
 def _secret(text: str, source: str) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +23,7 @@ def read(path: Path) -> tuple[Node, list[Problem]]:
     A directory means its overshootd.yaml; that file, however it was named, is continued by streams.d/*.yaml beside it.
     A file of any other name stands alone.
     """
-    main = path / MAIN if path.is_dir() else path
+    main = path / MAIN if os.path.isdir(path) else path  # which, unlike pathlib's, never raises
     root, problems = read_file(main)
     if main.name != MAIN:
         return root, problems

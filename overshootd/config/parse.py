@@ -15,13 +15,14 @@ from .problem import Mark, Problem
 from .tree import Node, Path, Scalar
 
 MAX_BYTES = 256 * 1024
-MAX_EXPANDED = 4 * MAX_BYTES
-"""Characters and values that a file may come to once its aliases are followed."""
+MAX_ALIASED = 1_000_000
+"""Characters that aliases may add once they are followed, a value counting for 16: a quarter of a second at most."""
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63
 
 _TAG = "tag:yaml.org,2002:"
 _NO_TAGS = "YAML tags (words that begin with !) mean nothing here; remove it, or quote the text"
+_NO_TEXT = "half a character (an escape from \\ud800 to \\udfff) is no text"
 
 
 class _Loader(yaml.SafeLoader):
@@ -61,7 +62,7 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     except yaml.YAMLError as error:
         return None, [_explain(error, text, file)]
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value == ""):
-        return None, [Problem(file, 1, 1, "", "the file is empty; it needs at least one stream under `streams:`")]
+        return None, [Problem(file, 1, 1, "", "the file is empty")]
     if not isinstance(root, yaml.MappingNode):
         return None, [
             Problem.at(_mark(file, root.start_mark), (), "expected lines of `key: value`, such as `streams:`")
@@ -97,13 +98,16 @@ class _Builder:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self._expanded = 0
+        self._aliased = 0
+        self._built: set[int] = set()
         self._open: list[yaml.Node] = []
 
     def build(self, node: yaml.Node, path: Path, key_mark: Mark | None) -> Node:
         mark = _mark(self.file, node.start_mark)
-        self._expanded += 1 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
-        if self._expanded > MAX_EXPANDED:
+        if id(node) in self._built:
+            self._aliased += 16 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+        self._built.add(id(node))
+        if self._aliased > MAX_ALIASED:
             raise _TooLarge(mark, path)
         if node in self._open:
             self._wrong(mark, path, "an alias here contains itself; write out what is meant")
@@ -128,8 +132,11 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, mark: Mark, path: Path) -> Scalar:
         try:
             match node.tag.removeprefix(_TAG):
-                case "str" | "merge":
+                case "str" | "merge" if _is_text(node.value):
                     return str(node.value)
+                case "str" | "merge":
+                    self._wrong(mark, path, _NO_TEXT)
+                    return None
                 case "null":
                     return None
                 case "bool" if node.value.lower() in ("true", "false"):
@@ -153,6 +160,8 @@ class _Builder:
                 self._wrong(mark, path, "a key is a plain word; text with { or [ in it needs quotes")
             elif key.tag == _TAG + "merge":
                 merged.append(value)
+            elif not _is_text(key.value):
+                self._wrong(mark, path, _NO_TEXT)
             elif key.value in entries:
                 first = entries[key.value].key_mark
                 self._wrong(
@@ -177,6 +186,11 @@ class _Builder:
 
     def _wrong(self, mark: Mark, path: Path, message: str) -> None:
         self.problems.append(Problem.at(mark, path, message))
+
+
+def _is_text(text: str) -> bool:
+    r"""Escapes such as "\ud800" make half characters, which nothing can print or store."""
+    return text.isascii() or not re.search("[\ud800-\udfff]", text)
 
 
 def _integer(text: str) -> int:
@@ -218,6 +232,8 @@ _SENTENCES = (
         "no such escape in double quotes; write \\\\ for a backslash, or use single quotes",
     ),
     ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
+    ("found undefined tag handle", _NO_TAGS),
+    ("expected '<document start>'", "nothing can follow here; is there a bracket or a quote too many above?"),
     ("that cannot start any token", "text cannot begin with this character; put it in quotes"),
 )
 

@@ -30,4 +30,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}"
-        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        return _one_line(f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}")
+
+
+def _one_line(text: str) -> str:
+    """Line breaks and control characters of a key or value do not reach the terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
