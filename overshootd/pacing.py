@@ -66,27 +66,28 @@ def auto_bitrate(fps: float, width: int, height: int) -> int:
 
 
 class Pacer:
-    """Which of a camera's frames are published: one in each 1/fps, the nearest to the middle of its slot.
+    """Which of a camera's frames are published: the nearest to each due time, and due times are exactly 1/fps apart.
 
-    A slot is the n-th period since the first frame, so the mean rate is exact for ever, whatever the camera's rate. A
-    frame may come half a camera interval early and still belong to its slot: so jitter loses none when the camera gives
-    just the rate wanted. After a stall the missed slots are gone; nothing is caught up in a burst.
+    So the mean rate is exact for ever, whatever the camera's. A frame is taken up to half a camera interval early and
+    up to a whole period late. Together that is wider than a period: frames that come as often as they are due settle
+    within it, and jitter loses none. A fixed grid would lose every fourth when they happen to fall on its edges.
+    Later than that is a stall: due times then begin anew, and nothing is caught up in a burst.
     """
 
     def __init__(self, fps: float, camera_fps: float) -> None:
-        self._fps = fps
+        self._period_ns = 1e9 / fps
         self._early_ns = 0.5e9 / max(fps, camera_fps)
         self._origin_ns: int | None = None
-        self._slot = -1
+        self._count = 0
 
     def due(self, captured_ns: int) -> bool:
         """Will the frame captured then be published? Ask once for each frame, in order."""
-        if self._origin_ns is None:
-            self._origin_ns = captured_ns
-        slot = int((captured_ns - self._origin_ns + self._early_ns) * self._fps // 1e9)
-        if slot < self._slot - 1:  # time ran backwards (a driver's mistake): waiting until it is back may take for ever
-            self._origin_ns, slot, self._slot = captured_ns, 0, -1
-        if slot <= self._slot:
+        late_ns = 0.0 if self._origin_ns is None else captured_ns - self._origin_ns - self._count * self._period_ns
+        # No frame can be two periods early: time ran backwards, and waiting for it may take for ever.
+        if self._origin_ns is None or late_ns >= self._period_ns or late_ns <= -2 * self._period_ns:
+            self._origin_ns, self._count = captured_ns, 1
+            return True
+        if late_ns < -self._early_ns:
             return False
-        self._slot = slot
+        self._count += 1
         return True
