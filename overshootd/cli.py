@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case "check":
             from overshootd.config.commands import check
 
-            return check(args.config, os.environ, json=args.json, out=sys.stdout)
+            return check(args.config, os.environ, as_json=args.json, out=sys.stdout)
         case "schema":
             from overshootd.config.commands import schema
 

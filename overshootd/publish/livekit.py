@@ -130,12 +130,12 @@ class LiveKitPublisher:
             if why := health.broken(self._counters(await self._rtc_stats())):
                 raise Transient(why)
 
-    async def stats(self) -> PublishStats:
-        stats = await self._rtc_stats()
+    async def stats(self, timeout: float = STATS_TIMEOUT) -> PublishStats:
+        stats = await self._rtc_stats(timeout)
         pair = _pair(stats)
         return PublishStats(
             frames_encoded=_encoded(stats),
-            bytes_sent=sum(s.outbound_rtp.sent.bytes_sent for s in stats if s.HasField("outbound_rtp")),
+            bytes_sent=pair.bytes_sent if pair is not None else 0,
             round_trip=pair.current_round_trip_time if pair is not None else None,
         )
 
@@ -145,13 +145,15 @@ class LiveKitPublisher:
         if not self._join.done():
             self._owner.adopt(self._room, self._join, self._log)
         elif not self._join.cancelled() and self._join.exception() is None:
+            sent = await self.stats(timeout=1.0)
+            self._log.info("left the room", frames_encoded=sent.frames_encoded, bytes_sent=sent.bytes_sent)
             await _leave(self._room, self._log)
         await self._source.aclose()
 
-    async def _rtc_stats(self) -> list[rtc.stats.RtcStats]:
+    async def _rtc_stats(self, timeout: float = STATS_TIMEOUT) -> list[rtc.stats.RtcStats]:
         """The publisher's stats; empty while the SDK reconnects, and after it gave up."""
         try:
-            async with asyncio.timeout(STATS_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 return list((await self._room.get_rtc_stats()).publisher_stats)
         except (RuntimeError, TimeoutError):
             return []
