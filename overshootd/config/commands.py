@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import TextIO
 
-from .load import Loaded, load
-from .schema import json_schema
+from overshootd.config.load import Loaded, load
+from overshootd.config.schema import json_schema
 
 
-def check(path: Path, environ: Mapping[str, str], as_json: bool, out: TextIO) -> int:
+def check(path: Path, environ: Mapping[str, str], json: bool, out: TextIO) -> int:
     """Print every mistake, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78)."""
     loaded = load(path, environ)
-    out.write(_json(loaded) if as_json else _lines(loaded, path))
+    out.write(_json(loaded) if json else _lines(loaded, path))
     return os.EX_CONFIG if loaded.problems else os.EX_OK
 
 
 def schema(out: TextIO) -> int:
     """Print the JSON Schema of the configuration file."""
-    json.dump(json_schema(), out, indent=2, ensure_ascii=False)
-    out.write("\n")
+    out.write(dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
     return os.EX_OK
 
 
@@ -47,4 +46,4 @@ def _json(loaded: Loaded) -> str:
         "broken": sorted(loaded.broken),
         "problems": [asdict(problem) for problem in loaded.problems],
     }
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    return dumps(found, indent=2, ensure_ascii=False) + "\n"

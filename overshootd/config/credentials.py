@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import ConfigError
-from .model import SecretRef
-from .secret import Secret
+from overshootd.config.model import SecretRef
+from overshootd.config.secret import Secret
+from overshootd.errors import ConfigError
 
 MAX_BYTES = 16 * 1024
 LOOKS_LIKE_KEY = re.compile(r"(ovs|sk)[_-]")

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from .model import ClipProcessing, FrameProcessing, InferenceConfig
-from .problem import Problem
-from .tree import Node, Path
+from overshootd.config.model import ClipProcessing, FrameProcessing, InferenceConfig
+from overshootd.config.problem import Problem
+from overshootd.config.tree import Node, Path
 
 NAME_RULE = "a name is 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 NOT_BUILT = frozenset(

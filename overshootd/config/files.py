@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .parse import MAX_BYTES, parse
-from .problem import Mark, Problem
-from .tree import Node
+from overshootd.config.parse import MAX_BYTES, parse
+from overshootd.config.problem import Mark, Problem
+from overshootd.config.tree import Node
 
 MAIN = "overshootd.yaml"
 CONTINUED = ("cameras", "streams")

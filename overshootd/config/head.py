@@ -8,15 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigError
-from .credentials import read_secret
-from .device import device_name
-from .explain import close_match, validate
-from .model import SECRET_WAYS, ApiConfig, ConfigFile, DeviceConfig, SecretRef, WrittenApi
-from .problem import Mark, Problem
-from .rules import absolute, base_url_problems, timezone_problems
-from .secret import Secret
-from .tree import Node
+from overshootd.config.credentials import read_secret
+from overshootd.config.device import device_name
+from overshootd.config.explain import close_match, validate
+from overshootd.config.model import SECRET_WAYS, ApiConfig, ConfigFile, DeviceConfig, SecretRef, WrittenApi
+from overshootd.config.problem import Mark, Problem
+from overshootd.config.rules import absolute, base_url_problems, timezone_problems
+from overshootd.config.secret import Secret
+from overshootd.config.tree import Node
+from overshootd.errors import ConfigError
 
 STATE_DIR = "/var/lib/overshootd"
 COMMON = ("version", "api", "device", "state_dir", "defaults")

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files
-from .head import common_key, key_at, overridden, read_head
-from .model import ApiConfig, StreamConfig
-from .problem import Problem
-from .rules import shared_files
-from .secret import Secret
-from .streams import Draft, bad_names, read_cameras, read_defaults, read_stream
-from .tree import Node
+from overshootd.config import files
+from overshootd.config.head import common_key, key_at, overridden, read_head
+from overshootd.config.model import ApiConfig, StreamConfig
+from overshootd.config.problem import Problem
+from overshootd.config.rules import shared_files
+from overshootd.config.secret import Secret
+from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream
+from overshootd.config.tree import Node
 
 
 @dataclass(frozen=True, slots=True)

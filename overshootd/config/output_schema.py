@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Iterator
 
-from .explain import not_known
-from .problem import Problem
-from .tree import Node
+from overshootd.config.explain import not_known
+from overshootd.config.problem import Problem
+from overshootd.config.tree import Node
 
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 ONE_SCHEMA = {"items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from .problem import Mark, Problem
-from .tree import Node, Path, Scalar
+from overshootd.config.problem import Mark, Problem
+from overshootd.config.tree import Node, Path, Scalar
 
 MAX_BYTES = 256 * 1024
 MAX_ALIASED = 1_000_000

@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from .explain import close_match, not_known
-from .model import BASE_URL, ClipProcessing
-from .output_schema import schema_problems
-from .problem import Problem
-from .tree import Node
+from overshootd.config.explain import close_match, not_known
+from overshootd.config.model import BASE_URL, ClipProcessing
+from overshootd.config.output_schema import schema_problems
+from overshootd.config.problem import Problem
+from overshootd.config.tree import Node
 
 MAX_TOKENS_PER_SECOND = 128
 MIN_CLIP_FRAMES = 3

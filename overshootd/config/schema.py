@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import ConfigFile
+from overshootd.config.model import ConfigFile
 
 DEFAULTS_MAY_HOLD = ("WrittenStream", "FrameProcessing", "ClipProcessing", "InferenceConfig")
 """What a stream lacks may stand in `defaults`, so nothing of these is required where a stream is written."""

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .explain import NAME_RULE, not_known, validate
-from .model import NAME, CameraConfig, ClipProcessing, StreamBase, StreamConfig, WrittenStream
-from .problem import Problem
-from .rules import absolute, camera_problems, stream_problems
-from .secret import Secret
-from .tree import Node, merge
+from overshootd.config.explain import NAME_RULE, not_known, validate
+from overshootd.config.model import NAME, CameraConfig, ClipProcessing, StreamBase, StreamConfig, WrittenStream
+from overshootd.config.problem import Problem
+from overshootd.config.rules import absolute, camera_problems, stream_problems
+from overshootd.config.secret import Secret
+from overshootd.config.tree import Node, merge
 
 
 @dataclass(frozen=True, slots=True)

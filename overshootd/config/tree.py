@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .problem import Mark, Problem
+from overshootd.config.problem import Mark, Problem
 
 Path = tuple[str | int, ...]
 Scalar = str | int | float | bool | None
