@@ -13,10 +13,10 @@ from overshootd.config.load import Loaded, load
 from overshootd.config.schema import json_schema
 
 
-def check(path: Path, environ: Mapping[str, str], json: bool, out: TextIO) -> int:
+def check(path: Path, environ: Mapping[str, str], as_json: bool, out: TextIO) -> int:
     """Print every mistake, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78)."""
     loaded = load(path, environ)
-    out.write(_json(loaded) if json else _lines(loaded, path))
+    out.write(_json(loaded) if as_json else _lines(loaded, path))
     return os.EX_CONFIG if loaded.problems else os.EX_OK
 
 
