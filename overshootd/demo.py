@@ -58,9 +58,7 @@ def _demo(folder: Path, seconds: float | None, video: Path | None) -> None:
     """Raises Unavailable."""
     with _simulator(folder) as (base_url, control):
         config = _write_config(folder, base_url, video)
-        print(
-            f"overshootd streams {video or 'a test picture'} to a simulated Overshoot at {base_url}, for one result every 2 s:"
-        )
+        print(f"{video or 'A test picture'} goes to a simulated Overshoot at {base_url}, for one result every 2 s:")
         began = time.monotonic()
         with _process(folder, "daemon", "run", "-c", str(config)) as daemon:
             count = _show_results(folder / "results.jsonl", daemon, began + seconds if seconds else None)

@@ -49,10 +49,15 @@ class FeedSubscription:
         return self._format
 
     def start(self, due: Due, width: int, height: int) -> None:
-        self._wanted = Wanted(due, width, height)
+        self._want(Wanted(due, width, height))
 
     def start_encoded(self) -> None:
-        self._wanted = Wanted(None)
+        self._want(Wanted(None))
+
+    def _want(self, wanted: Wanted) -> None:
+        with self._lock:  # what waits is of the last attempt's size, and as old as the pause was long
+            self._handoff = Handoff()
+        self._wanted = wanted
 
     async def next(self) -> Media:
         while True:
