@@ -52,7 +52,9 @@ def main(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         print(f"overshootd simulate: {error.name} is missing: install overshootd[simulator]", file=sys.stderr)
         return os.EX_UNAVAILABLE
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("overshootd").setLevel(logging.INFO)
+    logging.getLogger("livekit").setLevel(logging.WARNING)  # it sets itself to INFO and tells each ICE candidate
     return asyncio.run(serve(options))
 
 

@@ -73,6 +73,12 @@ class Hang(_OnOperation):
     fault: Literal["hang"]
 
 
+class Cut(_OnOperation):
+    """Take the request and close the connection."""
+
+    fault: Literal["cut"]
+
+
 class Malformed(_Lasting):
     """Spoil messages of the results WebSocket."""
 
@@ -133,7 +139,7 @@ class Deploy(_Fault):
     fault: Literal["deploy"]
 
 
-OnOperation = Status | Latency | NotJson | Redirect | Hang
+OnOperation = Status | Latency | NotJson | Redirect | Hang | Cut
 LastingFault = OnOperation | Malformed | SlowInference | FailedInference
 OneShot = DropSockets | ExpireLeases | EndStreams | Credits | Deploy
 

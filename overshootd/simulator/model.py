@@ -18,7 +18,7 @@ CHARACTERS_PER_TOKEN = 4
 """Rough, as every model's tokens differ."""
 
 _GRID = (90, 160)
-"""Points looked at, rows and columns: a 720p picture costs 0.05 ms this way, a mean over all of it 0.6 ms."""
+"""Points looked at, rows and columns. Measured at 720p: 0.15 ms with the marker; a mean over all pixels alone, 0.55."""
 
 Thumb = NDArray[np.int16]
 

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from overshootd.simulator.contract import Problem
-from overshootd.simulator.faults import Latency, NotJson, OnOperation, Redirect, Status
+from overshootd.simulator.faults import Hang, Latency, NotJson, OnOperation, Redirect, Status
 from overshootd.simulator.gateway import ApiError, Gateway
 from overshootd.simulator.sockets import Close, close, new_socket, pump, read_key
 
@@ -180,19 +180,19 @@ async def _misbehave(fault: OnOperation, request: web.Request) -> web.StreamResp
             return web.Response(status=fault.status, text=_PAGE, content_type="text/html")
         case Redirect():
             return web.Response(status=302, headers={"Location": fault.location})
-        case _:
-            return await _hang(request)
+        case Hang():
+            await _until_client_leaves(request)
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=504)  # which nobody receives
 
 
-async def _hang(request: web.Request) -> web.StreamResponse:
-    """Answer nothing for as long as the client waits."""
+async def _until_client_leaves(request: web.Request) -> None:
+    """At most HANG_SECONDS."""
     until = time.monotonic() + HANG_SECONDS
     # aiohttp tells a handler of a closed connection only by cancelling it, which would also cut honest operations short
     while request.transport is not None and not request.transport.is_closing() and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=504)
 
 
 async def _body(request: web.Request) -> Any:

@@ -42,11 +42,12 @@ async def serve(options: Options) -> int:
         scenario = load(options.faults) if options.faults else []
     except (ScenarioError, OSError) as error:
         return _failed(error, os.EX_CONFIG)
+    stop = _stop_on_signals()  # before anything is started that must also be ended, such as a child process
     try:
         async with AsyncExitStack() as stack:
             front = _listen(options, tls, stack)
             media, media_routes = await open_media(options, str(front.url("ws", "wss")), stack)
-            ledger = await _run(options, scenario, front, media, media_routes)
+            ledger = await _run(options, scenario, front, media, media_routes, stop=stop)
     except (OSError, RuntimeError) as error:
         return _failed(error, os.EX_UNAVAILABLE)
     if ledger.violation_count:
@@ -71,10 +72,15 @@ class _Front:
 
 
 async def _run(
-    options: Options, scenario: list[Timed], front: _Front, media: Media, media_routes: list[web.RouteDef]
+    options: Options,
+    scenario: list[Timed],
+    front: _Front,
+    media: Media,
+    media_routes: list[web.RouteDef],
+    *,
+    stop: asyncio.Event,
 ) -> Ledger:
-    """Serve until a signal. Servers close before the streams' tasks are awaited, so nothing new begins meanwhile."""
-    stop = _stop_on_signals()
+    """Serve until `stop`. Servers close before the streams' tasks are awaited, so nothing new begins meanwhile."""
     ledger = Ledger(options.keys)
     async with asyncio.TaskGroup() as group, AsyncExitStack() as servers:
         gateway = Gateway(
@@ -132,7 +138,9 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise OSError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        known = error.errno is not None and error.errno > 0  # negative ones are getaddrinfo's
+        reason = os.strerror(error.errno) if known else error.strerror
+        raise OSError(f"cannot listen on {host} port {port}: {reason}") from error
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:

@@ -207,13 +207,12 @@ class Stream:
         samples = self._samples(now)
         if not samples:
             return
-        started = time.monotonic()
-        slow = self._faults.first(SlowInference, started)
-        seen = observe(samples, time.time(), clip=isinstance(self.spec.processing, ClipMode))
-        said = self._answer(seen, started)
-        await asyncio.sleep(slow.seconds if slow else 0)
+        slow = self._faults.first(SlowInference, now)
+        said = self._answer(observe(samples, time.time(), clip=isinstance(self.spec.processing, ClipMode)), now)
+        if slow is not None:
+            await asyncio.sleep(slow.seconds)
         if self.ended is None:
-            self._latency = time.monotonic() - started
+            self._latency = time.monotonic() - now
             self._deliver(self._result(said, samples[-1]))
 
     def _samples(self, now: float) -> list[Sample]:

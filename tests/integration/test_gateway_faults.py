@@ -64,6 +64,13 @@ async def test_a_request_hangs_and_others_do_not(lab: Lab) -> None:
     assert (await lab.http.get("/models")).status_code == 200
 
 
+async def test_a_connection_is_cut(lab: Lab) -> None:
+    await lab.faults({"fault": "cut", "count": 1})
+    with pytest.raises(httpx.RemoteProtocolError):
+        await lab.http.get("/models")
+    assert (await lab.http.get("/models")).status_code == 200
+
+
 async def test_an_answer_comes_late(lab: Lab) -> None:
     await lab.faults({"fault": "latency", "seconds": 0.5, "count": 2})
     with pytest.raises(httpx.ReadTimeout):
