@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from overshootd.errors import CameraEnded, CameraLost
@@ -106,7 +106,12 @@ class Video:
         turns = _quarter_turns(frame)
         if turns % 2:
             width, height = height, width
-        scaled = self._reformatter.reformat(frame, width, height, "yuv420p", threads=1)
+        # WebRTC's white is 235, JPEG's and many phones' 255. Unless both ranges are named, full range passes unchanged.
+        full = frame.color_range == ColorRange.JPEG
+        ranges = (ColorRange.JPEG, ColorRange.MPEG) if full else (None, None)
+        scaled = self._reformatter.reformat(
+            frame, width, height, "yuv420p", src_color_range=ranges[0], dst_color_range=ranges[1], threads=1
+        )
         packed = scaled.to_ndarray().astype(np.uint8, copy=False).reshape(-1)
         return (packed if turns == 0 else _turned(packed, width, height, turns)).data
 
@@ -161,7 +166,7 @@ class Video:
             self._newest, self._corrupt = frames[-1], 0
 
     def _lost(self, error: Exception) -> CameraLost:
-        return CameraLost(f"{self._name}: {(isinstance(error, OSError) and error.strerror) or error}")
+        return CameraLost(f"{self._name}: {(isinstance(error, av.FFmpegError | OSError) and error.strerror) or error}")
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
