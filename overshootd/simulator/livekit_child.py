@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -18,7 +20,7 @@ from overshootd.simulator.peer import first_address, host_address
 BINARY_VARIABLE = "OVERSHOOTD_LIVEKIT_SERVER"
 _KEY = "simulator"
 _READY = 15.0  # seconds; it takes 0.3 on two cores
-_END = 6.0  # seconds to end after SIGTERM; then SIGKILL
+_END = 2.0  # seconds to end after each demand
 _ATTEMPTS = 3  # a port that was free may be taken when the server binds it
 
 
@@ -70,7 +72,7 @@ class LiveKitChild:
         config.chmod(0o600)
         with self._log().open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary, "--config", config, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *_tied_to_us(), binary, "--config", config, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             async with asyncio.timeout(_READY), aiohttp.ClientSession() as session:
@@ -142,16 +144,21 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
+def _tied_to_us() -> list[str]:
+    """What ends the child with us even when we are killed; from util-linux, and only lacking if that is."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
-    process.terminate()
-    try:
-        async with asyncio.timeout(_END):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    for demand in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):  # the second: do not wait for participants
+        process.send_signal(demand)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END):
+                await process.wait()
+                return
 
 
 def _bracketed(address: str) -> str:

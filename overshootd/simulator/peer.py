@@ -175,7 +175,7 @@ def _restrict(agent: Connection, address: str) -> None:
     """Let ICE use `address` only. aiortc has no option for it; this is where aioice is told the addresses to use."""
     gather = agent.get_component_candidates
 
-    async def candidates(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:  # noqa: ASYNC109
+    async def candidates(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
         return await gather(component, [address], timeout)
 
     agent.get_component_candidates = candidates  # type: ignore[method-assign]

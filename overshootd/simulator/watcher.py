@@ -18,6 +18,7 @@ from overshootd.simulator.media import ArrivedFrame, Eye, Luma
 
 _LOG = logging.getLogger(__name__)
 _REJOIN = Backoff(base=0.25, cap=5.0, floor=0.1)
+_SUCCESSION = 1.0  # seconds; who is evicted by its own next connection leaves first, for no reason that one could tell
 _STREAM_END = 2.0  # seconds for the SDK to end a video stream; a millisecond in fact
 
 
@@ -89,6 +90,7 @@ class _Visit:
 
     def __init__(self, eye: Eye, publisher: str | None, ended: asyncio.Event) -> None:
         self._eye, self._publisher = eye, publisher
+        self._absence: asyncio.TimerHandle | None = None
         self._readers: dict[str, asyncio.Task[None]] = {}  # by track SID
         self._room = rtc.Room()
         self._room.on("track_subscribed", self._track_subscribed)
@@ -101,6 +103,8 @@ class _Visit:
         await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True, connect_timeout=2.0))
 
     async def leave(self) -> None:
+        if self._absence is not None:
+            self._absence.cancel()
         for reader in self._readers.values():
             reader.cancel()
         await asyncio.gather(*self._readers.values(), return_exceptions=True)
@@ -134,9 +138,13 @@ class _Visit:
     def _participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity != self._publisher or self._room.connection_state != rtc.ConnectionState.CONN_CONNECTED:
             return
-        reason = participant.disconnect_reason or rtc.DisconnectReason.UNKNOWN_REASON
-        if reason != rtc.DisconnectReason.DUPLICATE_IDENTITY:  # then its successor is here already
-            self._eye.publisher_left(rtc.DisconnectReason.Name(reason).lower())
+        reason = rtc.DisconnectReason.Name(participant.disconnect_reason or rtc.DisconnectReason.UNKNOWN_REASON)
+        loop = asyncio.get_running_loop()
+        self._absence = loop.call_later(_SUCCESSION, self._look_for, participant.identity, reason.lower())
+
+    def _look_for(self, identity: str, reason: str) -> None:
+        if identity not in self._room.remote_participants:
+            self._eye.publisher_left(reason)
 
     async def _read(self, track: rtc.Track) -> None:
         # newest wins; I420 is what the decoders give, so nothing is converted

@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "sinks",
     },
     "app": {"", "contracts", "config", "logs", "systemd", "daemon"},
-    "simulator": {"marker"},
+    "simulator": {"backoff", "marker"},
     "demo": {"", "errors"},
     "cli": {"", "app", "config", "simulator", "demo"},
     "__main__": {"cli"},
@@ -56,10 +56,10 @@ MAY_IMPORT = {
 
 VENDORS = {
     "livekit": "publish/livekit.py",
-    "av": "capture/file.py",
+    "av": "capture/ffmpeg.py",
     "httpx": "api/http.py",
     "websockets": "api/socket.py",
-    "sqlite3": "sinks/spool.py",
+    "sqlite3": "sinks/database.py",
     "structlog": "logs.py",
     "logging_journald": "logs.py",
     "sdnotify": "systemd.py",
