@@ -8,7 +8,7 @@ import time
 from aiohttp import web
 from pydantic import ValidationError
 
-from overshootd.simulator.faults import LASTING, ONE_SHOT, mistakes
+from overshootd.simulator.faults import LASTING, ONE_SHOT, OnStreams, mistakes
 from overshootd.simulator.gateway import Gateway
 
 
@@ -50,6 +50,8 @@ class Control:
             return _wrong(mistakes(error))
         except ValueError as error:
             return _wrong([f"the body is not JSON: {error}"])
+        if isinstance(shot, OnStreams) and shot.stream_id is not None and not self._gateway.lives(shot.stream_id):
+            return _wrong([f"stream_id: no stream {shot.stream_id} is alive"])
         self._gateway.act(shot)
         return web.json_response({"done": shot.model_dump(exclude_none=True)})
 

@@ -100,12 +100,14 @@ class FailedInference(_Lasting):
     error: str = "model_error"
 
 
-class _OnStreams(_Fault):
+class OnStreams(_Fault):
+    """Does something to streams."""
+
     stream_id: str | None = None
     """One stream; all of them when absent."""
 
 
-class DropSockets(_OnStreams):
+class DropSockets(OnStreams):
     """Close the results sockets with `code` and `reason`; without a code, cut the connection without a close frame."""
 
     fault: Literal["drop_sockets"]
@@ -113,13 +115,13 @@ class DropSockets(_OnStreams):
     reason: Annotated[str, Field(max_length=120)] = ""
 
 
-class ExpireLeases(_OnStreams):
+class ExpireLeases(OnStreams):
     """Leases run out now."""
 
     fault: Literal["expire_leases"]
 
 
-class EndStreams(_OnStreams):
+class EndStreams(OnStreams):
     """The server ends streams, for `reason`."""
 
     fault: Literal["end_streams"]

@@ -187,7 +187,11 @@ class Gateway:
         return stream
 
     def knows(self, stream_id: str) -> bool:
+        """Whether there is, or was lately, such a stream."""
         return stream_id in self._streams
+
+    def lives(self, stream_id: str) -> bool:
+        return stream_id in self._streams and self._streams[stream_id].ended is None
 
     def act(self, shot: OneShot) -> None:
         """Do a one-shot fault."""

@@ -138,8 +138,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        known = error.errno is not None and error.errno > 0  # negative ones are getaddrinfo's
-        reason = os.strerror(error.errno) if known else error.strerror
+        reason = str(error.strerror or error).partition(" (while attempting")[0]  # appended by create_server
         raise OSError(f"cannot listen on {host} port {port}: {reason}") from error
 
 

@@ -206,6 +206,14 @@ async def test_keepalives_renew_the_lease_and_bill(brief: Lab) -> None:
     assert entry["cost_cents"] == pytest.approx(0.02 * entry["seconds_charged"], rel=0.01)
 
 
+async def test_the_end_bills_the_rest(lab: Lab) -> None:
+    stream_id = await lab.stream()
+    await lab.http.delete(f"/streams/{stream_id}")
+    entry = (await lab.ledger())["streams"][stream_id]
+    assert entry["end_reason"] == "client_requested"
+    assert entry["seconds_charged"] > 0
+
+
 async def test_a_lease_may_be_null() -> None:
     async for lab in running(Terms(lease_ttl=None)):
         created = (await lab.create()).json()

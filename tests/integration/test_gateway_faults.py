@@ -199,3 +199,5 @@ async def test_a_wrong_action_is_refused(lab: Lab) -> None:
     assert (await lab.http.post(f"{lab.control}/actions/nonsense")).status_code == 422
     assert (await lab.http.post(f"{lab.control}/actions/credits", json={"cents": -1})).status_code == 422
     assert (await lab.http.post(f"{lab.control}/actions/deploy", content=b"[1]")).status_code == 422
+    nobody = await lab.http.post(f"{lab.control}/actions/drop_sockets", json={"stream_id": "nobody"})
+    assert "nobody" in nobody.json()["mistakes"][0]
