@@ -36,8 +36,8 @@ class FeedSubscription:
         self._changed = asyncio.Event()
         self._format: CaptureFormat | None = None
         self._error: CameraLost | CameraEnded | Permanent | None = None
+        self._lock = threading.Lock()  # over what both sides touch: the three fields below
         self._wanted: Wanted | None = None
-        self._lock = threading.Lock()  # over what both sides touch: the two fields below
         self._handoff = Handoff()
         self._announced = False
 
@@ -54,11 +54,6 @@ class FeedSubscription:
     def start_encoded(self) -> None:
         self._want(Wanted(None))
 
-    def _want(self, wanted: Wanted) -> None:
-        with self._lock:  # what waits is of the last attempt's size, and as old as the pause was long
-            self._handoff = Handoff()
-        self._wanted = wanted
-
     async def next(self) -> Media:
         while True:
             with self._lock:
@@ -73,7 +68,7 @@ class FeedSubscription:
         self._feedback(keyframe, kbps, fps)
 
     def close(self) -> None:
-        self._wanted = None
+        self._want(None)
         self._leave(self)
 
     def live(self, camera: CaptureFormat) -> None:
@@ -95,10 +90,13 @@ class FeedSubscription:
 
     def offer(self, sample: Sample, made: Pictures) -> None:
         """Take what is wanted of this frame. Called in the camera's thread. Raises CameraLost as `Sample.picture`."""
-        media = self._choose(sample, made)
+        wanted = self._wanted
+        media = None if wanted is None else _choose(wanted, sample, made)
         if media is None:
             return
         with self._lock:
+            if self._wanted is not wanted:
+                return
             keyframe = self._handoff.put(media)
             announced, self._announced = self._announced, True
         if keyframe:
@@ -107,18 +105,9 @@ class FeedSubscription:
             # One call that is waiting in the loop is enough, and however long the loop is stuck, there is no second.
             self._loop.call_soon_threadsafe(self._changed.set)
 
-    def _choose(self, sample: Sample, made: Pictures) -> Media | None:
-        wanted = self._wanted
-        if wanted is None:
-            return None
-        if wanted.due is None:
-            return sample.access_unit
-        if not wanted.due(sample.captured_ns):
-            return None
-        size = (wanted.width, wanted.height)
-        if size not in made:
-            made[size] = sample.picture(*size)
-        return made[size]
+    def _want(self, wanted: Wanted | None) -> None:
+        with self._lock:  # what waits is of the last attempt's size, and as old as the pause was long
+            self._wanted, self._handoff = wanted, Handoff()
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -131,3 +120,14 @@ class FeedSubscription:
         raw = self._format is not None and not self._format.encoded
         if raw and self._wanted is not None and self._wanted.due is None:
             raise CameraLost("the camera gives no encoded video (any more)")
+
+
+def _choose(wanted: Wanted, sample: Sample, made: Pictures) -> Media | None:
+    if wanted.due is None:
+        return sample.access_unit
+    if not wanted.due(sample.captured_ns):
+        return None
+    size = (wanted.width, wanted.height)
+    if size not in made:
+        made[size] = sample.picture(*size)
+    return made[size]
