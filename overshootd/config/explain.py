@@ -25,7 +25,6 @@ NOT_BUILT = frozenset(
 CALLED_HERE = {
     "fps": "target_fps",
     "sampling_ratio": "target_fps",
-    "key": "api: {key: …}",
     "schema": "output_schema_json",
     "interval": "interval_seconds",
 }
@@ -49,12 +48,27 @@ def validate(kind: Any, node: Node, path: Path, *, partial: bool = False) -> tup
             for detail in error.errors(include_url=False)
             if not (partial and detail["type"] == "missing" and not any(isinstance(key, int) for key in detail["loc"]))
         ]
-    refused = [_keys(detail["loc"])[:-1] for detail in details if _is_refused_type(detail)]
-    return None, [
-        _problem(kind, node, path, detail)
-        for detail in details
-        if _is_refused_type(detail) or not any(_keys(detail["loc"])[: len(above)] == above for above in refused)
-    ]
+    kept = [detail for detail in details if not _follows(kind, detail, details)]
+    return None, [_problem(kind, node, path, detail) for detail in kept]
+
+
+def _follows(kind: Any, detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """Whether this mistake only follows from another one: a refused `type` beside it, or its own key mistyped."""
+    keys = _keys(detail["loc"])
+    for other in details:
+        above, last = _keys(other["loc"])[:-1], other["loc"][-1:]
+        if (
+            other["type"] == "literal_error"
+            and last == ("type",)
+            and keys[: len(above)] == above
+            and other is not detail
+        ):
+            return True
+        if other["type"] == "extra_forbidden" and detail["type"] == "missing" and keys[:-1] == above:
+            _, model = _field_at(kind, other["loc"])
+            if model and _meant(str(last[0]), model) == keys[-1]:
+                return True
+    return False
 
 
 def close_match(word: str, known: Iterable[str]) -> str | None:
@@ -87,11 +101,6 @@ def _is_tag(part: str | int) -> bool:
 
 def _keys(loc: Path) -> Path:
     return tuple(part for part in loc if not _is_tag(part))
-
-
-def _is_refused_type(detail: ErrorDetails) -> bool:
-    """When `type` itself is unknown, the keys beside it cannot be judged."""
-    return detail["type"] == "literal_error" and detail["loc"][-1] == "type"
 
 
 def _trail(node: Node, keys: Path) -> list[Node]:
@@ -185,6 +194,8 @@ def _sentence(detail: ErrorDetails, field: FieldInfo | None, model: type[BaseMod
             return "is empty"
         case "finite_number":
             return "must be a finite number"
+        case "dict_type" if name == "output_schema_json":
+            return "expected a JSON Schema; JSON is YAML, so it stands here as a mapping, without quotes around it"
         case type_error if type_error in _EXPECTED:
             of_unit = f" of{unit}" if unit and "number" in _EXPECTED[type_error] else ""
             return f"expected {_EXPECTED[type_error]}{of_unit}{_hint(type_error, value)}"
@@ -229,7 +240,7 @@ def _wrong_kind(detail: ErrorDetails) -> str:
     if tag == "both":
         return "interval_seconds means frame mode, the other keys clip mode; keep one kind"
     if tag in ("", "name"):
-        named = "a name from `cameras`, or " if "name" in tags else ""
+        named = "a name from `cameras`, or " if detail["loc"] else ""  # without a path it is an entry of `cameras`
         return f"expected {named}a mapping with a type ({_one_of(kinds)})"
     return not_known("camera type", tag, kinds)
 
@@ -238,15 +249,18 @@ def _unknown_key(name: str, model: type[BaseModel] | None) -> str:
     known = {} if model is None else model.model_fields
     if name in NOT_BUILT:
         return f"{name} is not built yet; remove it"
-    if near := close_match(name, known):
-        return f"unknown key; did you mean {near}?"
     deeper = [f"{key}: {{{name}: …}}" for key, field in known.items() if name in _all_fields(field.annotation)]
-    called = CALLED_HERE.get(name, "")
+    if near := (model and _meant(name, model)):
+        return f"unknown key; did you mean {near}?"
     if deeper:
         return f"unknown key here; did you mean {deeper[0]}?"
-    if called.split(":")[0] in known:
-        return f"unknown key; did you mean {called}?"
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+
+
+def _meant(name: str, model: type[BaseModel]) -> str | None:
+    """The key that this one was probably meant to be."""
+    called = CALLED_HERE.get(name)
+    return called if called in model.model_fields else close_match(name, model.model_fields)
 
 
 def _all_fields(annotation: Any) -> set[str]:

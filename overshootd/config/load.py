@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.config import files
-from overshootd.config.head import common_key, key_at, overridden, read_head
+from overshootd.config.head import Head, common_key, key_at, overridden, read_head
 from overshootd.config.model import ApiConfig, StreamConfig
 from overshootd.config.problem import Problem
-from overshootd.config.rules import shared_files
 from overshootd.config.secret import Secret
 from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream
 from overshootd.config.tree import Node
@@ -50,11 +49,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     root, in_files = files.read(path)
     root = overridden(root, environ)
     head = read_head(root, environ)
+    if any(not problem.key and problem.file == root.mark.file for problem in in_files):
+        return _nothing(root, head, in_files)  # what the other files lack now is no mistake of theirs
     cameras, in_cameras = read_cameras(root)
     names = root.map["streams"].map if root.get("streams") else {}
     drafts = {name: read_stream(root, name, head.device, cameras) for name in names}
-    for name, problem in shared_files({name: draft.node for name, draft in drafts.items() if draft.enabled}):
-        drafts[name].problems.append(problem)
 
     lacking = {name for name, draft in drafts.items() if draft.node.get("api", "key") is None}
     key, no_key = common_key(root, environ, needed=bool(lacking))
@@ -79,6 +78,22 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
         broken={name: problems for name, problems in broken.items() if problems},
         secrets=tuple(dict.fromkeys(secret for secret in (key, *keys.values()) if secret)),
+    )
+
+
+def _nothing(root: Node, head: Head, problems: list[Problem]) -> Loaded:
+    """The main file cannot be read, so nothing can run."""
+    told = _ordered(root, problems)
+    return Loaded(
+        device=head.device,
+        timezone=head.timezone,
+        state_dir=head.state_dir,
+        api=head.api,
+        key=None,
+        streams={},
+        problems=told,
+        broken=dict.fromkeys(root.map["streams"].map if root.get("streams") else (), told),
+        secrets=(),
     )
 
 

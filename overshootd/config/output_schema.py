@@ -24,14 +24,9 @@ TEXTS = {"title", "description", "$ref", "$id", "$schema", "$comment", "format"}
 
 
 def schema_problems(schema: Node) -> Iterator[Problem]:
-    """Everything that makes this no JSON Schema."""
-    if isinstance(schema.value, str):
-        yield schema.problem("expected a mapping; JSON is YAML, so the schema stands here without quotes around it")
-    elif not isinstance(schema.value, dict):
-        yield schema.problem("expected a JSON Schema, such as {type: object, properties: {…}, required: […]}")
-    else:
-        for key, value in schema.value.items():
-            yield from _keyword(key, value)
+    """Everything that makes this mapping no JSON Schema."""
+    if isinstance(schema.value, dict):
+        yield from _schema(schema)
         yield from _not_json(schema)
 
 
@@ -83,6 +78,9 @@ def _plain_keyword(key: str, node: Node) -> Iterator[Problem]:
 def _type(node: Node) -> Iterator[Problem]:
     if isinstance(node.value, tuple):
         yield from _filled_list(node, "types")
+        words = [word.value for word in node.items if isinstance(word.value, str)]
+        if len(set(words)) < len(words):
+            yield node.problem("a type is named twice")
     for word in node.items or (node,):
         if word.value not in TYPES and word.value != ():
             shown = "null" if word.value is None else word.value if isinstance(word.value, str) else "this"

@@ -71,7 +71,7 @@ def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     try:
         return builder.build(root, (), None), builder.problems
     except _TooLarge as error:
-        return None, [Problem.at(error.mark, error.path, str(error))]
+        return None, [Problem.at(error.mark, (), str(error))]
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -87,9 +87,9 @@ def _mark(file: str, mark: Any) -> Mark:
 
 
 class _TooLarge(Exception):
-    def __init__(self, mark: Mark, path: Path) -> None:
+    def __init__(self, mark: Mark) -> None:
         super().__init__("the aliases of this file expand to more than a configuration can be; write out what is meant")
-        self.mark, self.path = mark, path
+        self.mark = mark
 
 
 class _Builder:
@@ -108,7 +108,7 @@ class _Builder:
             self._aliased += 16 + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
         self._built.add(id(node))
         if self._aliased > MAX_ALIASED:
-            raise _TooLarge(mark, path)
+            raise _TooLarge(mark)
         if node in self._open:
             self._wrong(mark, path, "an alias here contains itself; write out what is meant")
             return Node(None, mark, path, key_mark)

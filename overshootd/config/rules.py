@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -36,6 +36,7 @@ def stream_problems(stream: Node) -> Iterator[Problem]:
         yield from camera_problems(camera)
     for sink in (stream.get("sinks") or stream).items:
         yield from _sink_path(sink)
+    yield from _doubled_sinks(stream)
 
 
 def _number(node: Node | None, low: float, high: float) -> float | None:
@@ -113,19 +114,17 @@ def _sink_path(sink: Node) -> Iterator[Problem]:
         )
 
 
-def shared_files(streams: Mapping[str, Node]) -> Iterator[tuple[str, Problem]]:
-    """Sinks that write a file which another one writes already, with the stream's name: rotation would lose records."""
-    taken: dict[str, str] = {}
-    for name, stream in streams.items():
-        for sink in (stream.get("sinks") or stream).items:
-            path = sink.get("path")
-            if path is None or not isinstance(path.value, str) or "{" in path.value:
-                continue
-            file = os.path.normpath(path.value)
-            if file in taken:
-                advice = "put {stream} into the path" if taken[file] != name else "remove one of the two"
-                yield name, path.problem(f"{path.value} is written by stream {taken[file]} already; {advice}")
-            taken.setdefault(file, name)
+def _doubled_sinks(stream: Node) -> Iterator[Problem]:
+    """One file named twice by one stream. Several streams may share a file: every record names its stream."""
+    files: set[str] = set()
+    for sink in (stream.get("sinks") or stream).items:
+        path = sink.get("path")
+        if path is None or not isinstance(path.value, str):
+            continue
+        file = os.path.normpath(path.value)
+        if file in files:
+            yield path.problem(f"this stream writes {path.value} already; remove one of the two sinks")
+        files.add(file)
 
 
 def base_url_problems(url: Node, version: str | None) -> Iterator[Problem]:

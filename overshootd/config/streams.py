@@ -23,11 +23,6 @@ class Draft:
     written: WrittenStream | None
     problems: list[Problem]
 
-    @property
-    def enabled(self) -> bool:
-        enabled = self.node.get("enabled")
-        return enabled is None or enabled.value is not False
-
     def resolved(self, key: Secret | None) -> StreamConfig:
         """What runs. Only for a draft without a problem."""
         written = self.written
@@ -78,7 +73,7 @@ def read_stream(root: Node, name: str, device: str, cameras: Mapping[str, Node])
         problems.append(camera.problem(_no_camera(camera_name, cameras)))
     elif camera:
         node = node.having(camera=cameras[camera_name] if camera_name is not None else _camera_filled(camera))
-    if sinks := node.get("sinks"):
+    if (sinks := node.get("sinks")) and sinks.items:
         node = node.having(sinks=replace(sinks, value=tuple(_sink_filled(sink, name, device) for sink in sinks.items)))
     problems += stream_problems(node)
     written, wrong = validate(WrittenStream, node, ("streams", name))

@@ -1,0 +1,42 @@
+"""`check` and `schema`, as a shell and as a program see them."""
+
+import io
+import json
+from pathlib import Path
+
+from overshootd.config.commands import check, schema
+from tests.unit.config.texts import GOOD, KEY, STREAM
+
+BAD = f"{GOOD}  t:\n{STREAM.replace('seconds: 2', 'seconds: 75')}"
+
+
+def run(path: Path, text: str, as_json: bool = False) -> tuple[int, str]:
+    path.write_text(text)
+    out = io.StringIO()
+    return check(path, KEY, as_json=as_json, out=out), out.getvalue()
+
+
+def test_a_good_file_is_ok_and_0(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    assert run(path, GOOD + "    enabled: false\n") == (0, f"{path}: ok, 1 stream, 1 of them not enabled\n")
+
+
+def test_mistakes_are_lines_as_linters_print_them_and_78(tmp_path: Path) -> None:
+    code, out = run(tmp_path / "x.yaml", BAD)
+    first, last = out.splitlines()
+    assert code == 78
+    assert first.startswith(f"{tmp_path}/x.yaml:8:36: streams.t.processing.interval_seconds: 75 is too long")
+    assert last == "1 mistake; 1 of 2 streams can run"
+
+
+def test_a_program_gets_an_object(tmp_path: Path) -> None:
+    code, out = run(tmp_path / "x.yaml", BAD, as_json=True)
+    found = json.loads(out)
+    assert (code, found["ok"], found["streams"], found["broken"]) == (78, False, ["s"], ["t"])
+    assert found["problems"][0].keys() == {"file", "line", "column", "key", "message"}
+
+
+def test_schema_prints_json() -> None:
+    out = io.StringIO()
+    assert schema(out) == 0
+    assert json.loads(out.getvalue())["title"] == "overshootd.yaml"

@@ -1,0 +1,68 @@
+"""Secrets come from credentials, files and the environment, and what is wrong with them is said without them."""
+
+from pathlib import Path
+
+import pytest
+
+from overshootd.config.credentials import read_secret
+from overshootd.config.model import SecretRef
+from overshootd.config.secret import Secret
+from overshootd.errors import ConfigError
+
+
+def test_a_credential_is_a_file_in_systemds_directory(tmp_path: Path) -> None:
+    (tmp_path / "api_key").write_text("the key\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert read_secret(SecretRef(credential="api_key"), Path("/"), environ) == Secret("the key")
+
+
+def test_a_relative_file_starts_at_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("the key\r\n")
+    assert read_secret(SecretRef(file="key"), tmp_path, {}) == Secret("the key")
+
+
+def test_a_variable_of_the_environment() -> None:
+    assert read_secret(SecretRef(env="KEY"), Path("/"), {"KEY": "the key"}) == Secret("the key")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"hunter2\nhunter2\n", "more than one line"),
+        (b"hunter2\x00", "control characters"),
+        (b"hunter2\xff", "holds no text"),
+        (b"hunter2" * 10_000, "is larger than 16 KiB"),
+    ],
+)
+def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_secret(SecretRef(file="key"), tmp_path, {})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        (SecretRef(file="none"), "none: no such file"),
+        (SecretRef(file="."), "cannot be read: Is a directory"),
+        (SecretRef(file="a\0b"), "no path of a file"),
+        (SecretRef(env="NONE"), "the environment variable NONE is not set"),
+        (SecretRef(env="EMPTY"), "the environment variable EMPTY is empty"),
+        (SecretRef(credential="none"), "none: no such file"),
+        (SecretRef(credential="../key"), "a plain file name"),
+        (SecretRef(credential=".."), "a plain file name"),
+    ],
+)
+def test_a_secret_that_is_not_there(tmp_path: Path, ref: SecretRef, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_secret(ref, tmp_path, {"EMPTY": "", "CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert said in str(caught.value)
+
+
+def test_outside_a_unit_a_credential_names_the_other_ways() -> None:
+    with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY is not set") as caught:
+        read_secret(SecretRef(credential="api_key"), Path("/"), {})
+    assert "LoadCredential=api_key:PATH" in str(caught.value)
