@@ -262,13 +262,14 @@ async def test_ready_waits_for_a_camera_that_is_not_there_yet() -> None:
 async def test_what_was_not_taken_before_a_loss_is_not_given_after_it() -> None:
     async with bench() as it:
         subscription = await it.start()
+        subscription.start(lambda captured_ns: captured_ns != 2, 64, 36)
         it.script.steps.put(1)
         it.script.steps.put(CameraLost("unplugged"))
         await until(lambda: "lost" in it.states, "lost")
         it.script.steps.put(2)
         async with asyncio.timeout(BOUND):
             await subscription.ready()
-            assert (await subscription.next()).captured_ns == 2
+        assert (await it.give(subscription, 3)).captured_ns == 3
 
 
 async def test_an_end_is_final_and_comes_after_the_last_picture() -> None:
