@@ -12,6 +12,9 @@ import sdnotify
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
 
+SEND_SECONDS = 0.5
+"""A service manager that does not read must not hold the event loop."""
+
 
 class Ending(Enum):
     """How to end. Both flush everything; only `END` deletes the streams."""
@@ -56,17 +59,23 @@ class Notifier:
     """sd_notify; silent where no service manager listens."""
 
     def __init__(self) -> None:
-        self._socket = sdnotify.SystemdNotifier()
+        self._manager = sdnotify.SystemdNotifier()
+        if self._manager.socket is not None:
+            self._manager.socket.settimeout(SEND_SECONDS)
         self._status = ""
 
     def ready(self) -> None:
-        self._socket.notify("READY=1")
+        self._send("READY=1")
 
     def stopping(self) -> None:
-        self._socket.notify("STOPPING=1")
+        self._send("STOPPING=1")
 
     def status(self, line: str) -> None:
         """One line, sent when it changes."""
         if line != self._status:
             self._status = line
-            self._socket.notify(f"STATUS={line}")
+            self._send(f"STATUS={line}")
+
+    def _send(self, message: str) -> None:
+        # sdnotify encodes as Latin-1 and drops, without a word, what that cannot say; systemd takes UTF-8.
+        self._manager.notify(message.encode().decode("latin-1"))

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable
 
 from livekit import rtc
-from livekit.rtc._proto.room_pb2 import DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION
 from livekit.rtc.participant import PublishTrackError
 
 from overshootd.contracts import Log, Media, Picture, PixelFormat, PublishPlan, PublishStats, PublishTarget
@@ -22,6 +21,7 @@ from overshootd.publish.health import Counters, Health
 PUBLISH_TIMEOUT = 15.0
 STATS_SECONDS = 5.0
 STATS_TIMEOUT = 4.0
+LAST_STATS_TIMEOUT = 0.5
 LEAVE_TIMEOUT = 3.0
 """`disconnect()` did not block in any measured state (livekit-notes.md); the bound is for those not measured."""
 
@@ -92,6 +92,7 @@ class LiveKitPublisher:
         self._source = rtc.VideoSource(plan.width, plan.height)
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._pushed = 0
+        self._sent = PublishStats()
         self._room.on("disconnected", self._on_disconnected)
 
     async def connect(self, target: PublishTarget, first: Media) -> None:
@@ -127,17 +128,12 @@ class LiveKitPublisher:
             await asyncio.wait([self._lost], timeout=STATS_SECONDS)
             if self._lost.done():
                 raise Transient(f"the room was left: {self._lost.result()}")
-            if why := health.broken(self._counters(await self._rtc_stats())):
+            if why := health.broken(self._counters(await self._rtc_stats(STATS_TIMEOUT))):
                 raise Transient(why)
 
-    async def stats(self, timeout: float = STATS_TIMEOUT) -> PublishStats:
-        stats = await self._rtc_stats(timeout)
-        pair = _pair(stats)
-        return PublishStats(
-            frames_encoded=_encoded(stats),
-            bytes_sent=pair.bytes_sent if pair is not None else 0,
-            round_trip=pair.current_round_trip_time if pair is not None else None,
-        )
+    async def stats(self) -> PublishStats:
+        await self._rtc_stats(STATS_TIMEOUT)
+        return self._sent
 
     async def close(self) -> None:
         if self._join is None:
@@ -145,18 +141,23 @@ class LiveKitPublisher:
         if not self._join.done():
             self._owner.adopt(self._room, self._join, self._log)
         elif not self._join.cancelled() and self._join.exception() is None:
-            sent = await self.stats(timeout=1.0)
-            self._log.info("left the room", frames_encoded=sent.frames_encoded, bytes_sent=sent.bytes_sent)
+            await self._rtc_stats(LAST_STATS_TIMEOUT)
+            self._log.info(
+                "leaving the room", frames_encoded=self._sent.frames_encoded, bytes_sent=self._sent.bytes_sent
+            )
             await _leave(self._room, self._log)
         await self._source.aclose()
 
-    async def _rtc_stats(self, timeout: float = STATS_TIMEOUT) -> list[rtc.stats.RtcStats]:
+    async def _rtc_stats(self, timeout: float) -> list[rtc.stats.RtcStats]:
         """The publisher's stats; empty while the SDK reconnects, and after it gave up."""
         try:
             async with asyncio.timeout(timeout):
-                return list((await self._room.get_rtc_stats()).publisher_stats)
+                stats = list((await self._room.get_rtc_stats()).publisher_stats)
         except (RuntimeError, TimeoutError):
             return []
+        if (pair := _pair(stats)) is not None:
+            self._sent = PublishStats(_encoded(stats), pair.bytes_sent, pair.current_round_trip_time)
+        return stats
 
     def _counters(self, stats: list[rtc.stats.RtcStats]) -> Counters:
         pair = _pair(stats)
@@ -178,7 +179,7 @@ def _options(plan: PublishPlan) -> rtc.TrackPublishOptions:
         simulcast=False,
         video_codec=CODECS[plan.codec],
         video_encoding=rtc.VideoEncoding(max_bitrate=plan.max_bitrate, max_framerate=_framerate_limit(plan.fps)),
-        degradation_preference=DEGRADATION_PREFERENCE_MAINTAIN_RESOLUTION,
+        degradation_preference=rtc.DegradationPreference.MAINTAIN_RESOLUTION.value,
     )
 
 

@@ -1,0 +1,91 @@
+"""What a stream does after an attempt, and what its state looks like: the pure parts."""
+
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overshootd.config.model import ClipProcessing, FrameProcessing
+from overshootd.errors import CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient
+from overshootd.status import LONGEST_LINE, State, StreamState, status_line
+from overshootd.stream import reason, silence_limit
+from overshootd.supervisor import delay
+from overshootd.systemd import Ending, meaning
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def test_a_stream_that_is_gone_is_made_anew_at_once_but_not_in_a_loop() -> None:
+    assert delay(StreamGone("expired"), 0, longest) == 0.0
+    assert delay(StreamGone("expired"), 1, longest) > 0.0
+
+
+def test_a_bad_key_is_asked_slowly_even_when_chance_says_at_once() -> None:
+    assert delay(Refused("401"), 0, lambda low, _high: low) >= 30.0
+
+
+def test_the_servers_retry_after_wins_over_a_shorter_backoff() -> None:
+    assert delay(Transient("503", retry_after=99.0), 0, longest) == 99.0
+
+
+@given(st.integers(0, 10**9))
+def test_the_delay_never_exceeds_its_cap(failures: int) -> None:
+    assert delay(CameraLost("gone"), failures, longest) <= 30.0
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([Transient("socket"), Refused("401")], Refused),
+        ([StreamGone("404"), CameraLost("unplugged")], StreamGone),
+        ([Transient("a"), Permanent("422")], Permanent),
+    ],
+)
+def test_of_several_failures_the_one_that_asks_for_most_is_the_reason(
+    errors: list[Exception], expected: type[OvershootdError]
+) -> None:
+    assert type(reason(BaseExceptionGroup("", errors))) is expected
+
+
+def test_a_failure_in_a_nested_group_is_found() -> None:
+    nested = ExceptionGroup("", [ExceptionGroup("", [Transient("left the room")])])
+    assert isinstance(reason(nested), Transient)
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_failure_of_the_network() -> None:
+    group = ExceptionGroup("", [ZeroDivisionError()])
+    assert reason(group) is group
+
+
+def test_silence_is_believed_longer_for_slow_streams() -> None:
+    assert silence_limit(FrameProcessing(interval_seconds=2)) == 60.0
+    assert silence_limit(FrameProcessing(interval_seconds=60)) == 300.0
+    assert silence_limit(ClipProcessing(clip_length_seconds=10, delay_seconds=50, target_fps=1)) == 300.0
+
+
+@pytest.mark.parametrize(
+    ("signo", "sender", "ending"),
+    [
+        (signal.SIGTERM, 1, Ending.END),
+        (signal.SIGINT, 4321, Ending.END),
+        (signal.SIGUSR1, 1, Ending.RESTART),
+        (signal.SIGTERM, 1234, Ending.RESTART),  # what the SDK does after a panic
+    ],
+)
+def test_who_sends_which_signal_decides_between_end_and_restart(signo: int, sender: int, ending: Ending) -> None:
+    assert meaning(signo, sender, ourselves=1234) is ending
+
+
+def test_the_status_line_counts_streams_and_says_what_is_wrong() -> None:
+    line = status_line({"a": StreamState(State.LIVE), "b": StreamState(State.WAITING, "keepalive: 503")}, {})
+    assert line == "1 live, 1 waiting; b: keepalive: 503"
+
+
+@given(st.dictionaries(st.text(), st.builds(StreamState, st.sampled_from(State), st.text()), max_size=50))
+def test_the_status_line_stays_one_short_line(streams: dict[str, StreamState]) -> None:
+    line = status_line(streams, {})
+    assert len(line) <= LONGEST_LINE
+    assert "\n" not in line
