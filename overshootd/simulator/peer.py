@@ -16,7 +16,7 @@ from aioice.ice import get_host_addresses
 from aiortc import RTCConfiguration, RTCIceGatherer, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 from av import VideoFrame
 
 from overshootd.simulator import receiving
@@ -24,6 +24,9 @@ from overshootd.simulator.media import ArrivedFrame, Eye, Luma
 
 _LOG = logging.getLogger(__name__)
 _REFUSALS = (ValueError, InternalError, InvalidAccessError, InvalidStateError, OperationError)
+# what aiortc's parser of SDP raises for text that is none: it checks little, and leaves the rest to chance
+_UNREADABLE = (ValueError, AssertionError, LookupError, StopIteration, AttributeError, TypeError)
+_UNANSWERABLE = "the SDP offer cannot be answered"
 _ONLY_LOOPBACK = "this machine has no network address but loopback, and WebRTC cannot use loopback"
 
 
@@ -54,6 +57,7 @@ class Peer:
 
         Raises OfferError.
         """
+        _demand_offer(offer)
         if "a=simulcast:" in offer:
             self._eye.violation("simulcast: the offer has more than one layer")
         try:
@@ -65,9 +69,7 @@ class Peer:
             await self._connection.setLocalDescription(await self._connection.createAnswer())
             self._choose_track()
         except _REFUSALS as error:
-            raise OfferError(
-                f"the SDP offer cannot be answered: {error} (VP8, H.264 and Opus are understood)"
-            ) from error
+            raise OfferError(f"{_UNANSWERABLE}: {error} (VP8, H.264 and Opus are understood)") from error
         return self._connection.localDescription.sdp
 
     async def add_candidate(self, init: str) -> None:
@@ -124,6 +126,17 @@ class Peer:
         if state in ("failed", "closed") and not self._gone:
             self._gone = True
             self._lost(f"peer connection {state}")
+
+
+def _demand_offer(offer: str) -> None:
+    try:
+        media = SessionDescription.parse(offer).media
+    except _UNREADABLE as error:
+        raise OfferError(f"{_UNANSWERABLE}: it is no SDP ({error!r})") from error
+    if not media:
+        raise OfferError(f"{_UNANSWERABLE}: it has no media section")
+    if any(section.dtls is None or not section.dtls.fingerprints for section in media):
+        raise OfferError(f"{_UNANSWERABLE}: it has no DTLS fingerprint")
 
 
 async def host_address(host: str | None) -> str | None:

@@ -6,7 +6,6 @@ Field meanings are those of livekit-protocol (livekit_rtc.proto); what the SDK s
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping
@@ -68,8 +67,8 @@ def _unwrap(text: str) -> rtc.JoinRequest:
         if wrapped.compression == rtc.WrappedJoinRequest.GZIP:
             data = zlib.decompressobj(wbits=31).decompress(data, _JOIN_REQUEST_LIMIT)
         request.ParseFromString(data)
-    except (binascii.Error, zlib.error, DecodeError) as error:
-        raise ValueError(f"join_request is no base64 of a WrappedJoinRequest: {error}") from error
+    except (ValueError, zlib.error, DecodeError) as error:
+        raise ValueError(f"join_request is no WrappedJoinRequest in base64: {error}") from error
     return request
 
 
