@@ -1,7 +1,7 @@
 """What the gateway needs of media: rooms that one publisher fills, and eyes that see what arrived.
 
-Two adapters satisfy `MediaAdapter` (design.md, "The simulator"): `embedded` speaks LiveKit's signalling itself, `rooms` joins the
-rooms of a real livekit-server. The gateway knows neither.
+Two adapters satisfy `MediaAdapter` (design.md, "The simulator"): `embedded` speaks LiveKit's signalling itself,
+`rooms` joins the rooms of a real livekit-server. The gateway knows neither.
 """
 
 from __future__ import annotations

@@ -46,7 +46,10 @@ MAY_IMPORT = {
         "api",
         "sinks",
     },
-    "app": {"", "contracts", "config", "logs", "systemd", "daemon"},
+    "app": {
+        *("", "contracts", "errors", "status", "config", "logs", "systemd"),
+        *("sinks", "api", "publish", "daemon"),
+    },
     "simulator": {"backoff", "marker"},
     "demo": {"", "errors"},
     "cli": {"", "app", "config", "simulator", "demo"},
