@@ -20,4 +20,4 @@ def sink_for(config: SinkConfig, *, stream: str, device: str, disk: Disk, log: L
 
 def file_path(template: str, *, stream: str, device: str) -> Path:
     """Fill in {stream} and {device}; everything else in it is meant as it stands."""
-    return Path(template.replace("{stream}", stream).replace("{device}", device)).expanduser()
+    return Path(template.replace("{stream}", stream).replace("{device}", device))

@@ -24,7 +24,10 @@ SEQ_BITS = 43
 """A row's id is its stream's number, then so many bits of its `seq`: one tree, by stream, without an index to write."""
 
 PAGE_SIZE = 512
-"""Bytes."""
+"""Bytes. A commit writes every page that it touched, so the smallest page writes least. For a 686-byte record it is
+2.6 kB with 512-byte pages, 4.6 with 1024, 5.7 with 2048, 7.7 with 4096 and 12.3 with 8192; 512 is also the fastest.
+Measured as `wchar` of /proc/self/io over 2,000 appends with their checkpoints, the cursor moved every 10 records and
+256 deleted at a time."""
 
 LOCK_SECONDS = 2.0
 """How long a predecessor that is about to exit may keep the lock."""
@@ -86,9 +89,7 @@ class Database:
             raise  # ours
         except sqlite3.Error as error:
             if self._connection is not None and _is_broken(error):
-                self._connection.close()
-                self._connection = None
-                self._log.error(_set_aside(self._path, error))
+                self._drop(self._connection, error)
             raise SpoolError(f"{self._path}: {_explain(error)}") from error
         except OSError as error:
             raise SpoolError(cannot_write(self._path, error, "state_dir")) from error
@@ -107,6 +108,14 @@ class Database:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def _drop(self, connection: Connection, why: sqlite3.Error) -> None:
+        self._connection = None
+        connection.close()
+        try:
+            self._log.error(_set_aside(self._path, why))
+        except OSError as error:
+            self._log.error(f"{self._path}: {why}; and it could not be set aside: {error}")
 
     @property
     def is_open(self) -> bool:

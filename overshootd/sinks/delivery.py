@@ -35,12 +35,13 @@ class Delivery:
         self._failures = 0
         self._sync_at: float | None = None  # loop time; None: the sink was given nothing since it last synced
         self._stopping = asyncio.Event()
-        self._bound = asyncio.timeout(None)
+        self._stop_at: float | None = None  # loop time
+        self._bound: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Deliver until `stop`. One task, once. Closes the sink."""
         try:
-            async with self._bound:
+            async with asyncio.timeout_at(self._stop_at) as self._bound:
                 while not self._stopping.is_set():
                     await self._step()
                 await self._finish()
@@ -49,13 +50,16 @@ class Delivery:
                 f"delivery to {self._sink.name}: no time to finish; the rest is in the spool for the next start"
             )
         finally:
+            self._bound = None
             await self._close()
 
     def stop(self, within: float) -> None:
         """Make `run` deliver what is there, once, and return within so many seconds; what is left is in the spool."""
         self._stopping.set()
         self._cursor.wake()
-        self._bound.reschedule(asyncio.get_running_loop().time() + within)
+        self._stop_at = asyncio.get_running_loop().time() + within
+        if self._bound is not None:
+            self._bound.reschedule(self._stop_at)
 
     async def _step(self) -> None:
         try:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from overshootd.sinks.archives import Archives
-from overshootd.sinks.paths import FILE_MODE, make_directories, sync_directory
+from overshootd.sinks.paths import FILE_MODE, make_directories, sync_directory, write_all
 from overshootd.sinks.rotation import plan
 
 TAIL = 1024 * 1024
@@ -133,10 +133,8 @@ class LogFile:
         size = os.fstat(self._fd).st_size
         if not size:
             self._born = self._clock()
-        left = memoryview(b"".join(line + b"\n" for line in lines))
         try:
-            while left:
-                left = left[os.write(self._fd, left) :]
+            write_all(self._fd, b"".join(line + b"\n" for line in lines))
         except OSError:
             os.ftruncate(self._fd, size)  # all or nothing: what fitted would come again
             raise

@@ -45,6 +45,13 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it. Raises OSError, and then some of it may be written."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 def cannot_write(path: Path, error: OSError, setting: str) -> str:
     """One sentence: which path, who tried, why not and what would help. `setting` is the configuration's key for it."""
     user = _user()

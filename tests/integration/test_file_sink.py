@@ -1,0 +1,346 @@
+"""Every record is in the file once and whole: through rotation, crashes, full disks and other people's logrotate."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from overshootd.config.model import FileSink as FileSinkConfig
+from overshootd.contracts import Sink
+from overshootd.errors import ConfigError, Transient
+from overshootd.sinks.choose import sink_for
+from overshootd.sinks.disk import Disk
+from overshootd.sinks.file import FileSink
+from overshootd.sinks.record import encode
+from tests.integration.sink_lab import (
+    RememberingLog,
+    foreign_directory,
+    record,
+    remount,
+    small_filesystem,
+    unprivileged,
+)
+
+PATIENCE = 20.0
+
+
+class Clock:
+    """Seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self.now = 1_784_542_500.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def disk() -> AsyncIterator[Disk]:
+    disk = Disk()
+    yield disk
+    assert await disk.close(PATIENCE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "yard.jsonl"
+
+
+def open_sink(
+    disk: Disk, path: Path, clock: Clock | None = None, log: RememberingLog | None = None, **config: object
+) -> FileSink:
+    parsed = FileSinkConfig.model_validate({"type": "file", "path": str(path), "rotate_bytes": 1000, **config})
+    return FileSink(parsed, path, disk, log or RememberingLog(), clock or Clock())
+
+
+def lines(begin: int, end: int, size: int = 0) -> list[bytes]:
+    return [encode(record("yard", "x" * size), f"uid-{number}", number) for number in range(begin, end)]
+
+
+def older(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}?*"))
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def meddle(path: Path, how: str) -> None:
+    match how:
+        case "moved":
+            path.rename(path.with_name("yard.jsonl.1"))
+        case "deleted":
+            path.unlink()
+        case "replaced":
+            path.rename(path.with_name("yard.jsonl.1"))
+            path.touch()
+        case _:
+            shutil.rmtree(path.parent)
+
+
+def content(files: Sequence[Path]) -> list[bytes]:
+    return [
+        line
+        for file in files
+        for line in (gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()).splitlines()
+    ]
+
+
+async def test_records_are_lines_in_a_file_whose_directories_are_made(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path)
+    await sink.open()
+    assert read(path) == b""
+    await sink.deliver(lines(0, 2))
+    await sink.deliver(lines(2, 3))
+    assert read(path) == b"\n".join(lines(0, 3)) + b"\n"
+    assert [mode(path.parent), mode(path)] == [0o750, 0o640]
+    await sink.close()
+
+
+async def test_the_file_never_exceeds_its_size_and_nothing_is_lost_between_files(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path, keep=1000)
+    for begin in range(0, 60, 7):
+        await sink.deliver(lines(begin, begin + 7))
+    while any(not file.name.endswith(".gz") for file in older(path)):
+        await sink.deliver([])
+    assert all(file.stat().st_size <= 1000 for file in [*older(path), path])
+    assert len(older(path)) > 5
+    assert content([*older(path), path]) == lines(0, 63)
+    await sink.close()
+
+
+async def test_the_oldest_beyond_the_number_to_keep_are_deleted(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path, keep=3, gzip=False)
+    for number in range(40):
+        await sink.deliver(lines(number, number + 1))
+    assert len(older(path)) == 3
+    kept = content([*older(path), path])
+    assert kept == lines(40 - len(kept), 40)
+    await sink.close()
+
+
+async def test_none_is_kept_when_none_is_to_be_kept(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path, keep=0)
+    await sink.deliver(lines(0, 40))
+    assert older(path) == []
+    assert content([path])[-1:] == lines(39, 40)
+    await sink.close()
+
+
+async def test_a_file_is_rotated_by_the_age_of_its_first_record_over_restarts_too(disk: Disk, path: Path) -> None:
+    clock = Clock()
+    begin = record("yard").body["received_at"]
+    first = open_sink(disk, path, clock, rotate_seconds=3600, gzip=False)
+    await first.deliver(lines(0, 1))
+    await first.close()
+    clock.now = 1_785_147_300.0  # 2026-07-27T10:15:00Z, when the record was received
+    assert begin == "2026-07-27T10:15:00.000Z"
+    second = open_sink(disk, path, clock, rotate_seconds=3600, gzip=False)
+    clock.now += 3599
+    await second.deliver(lines(1, 2))
+    assert older(path) == []
+    clock.now += 1
+    await second.deliver(lines(2, 3))
+    assert [file.name for file in older(path)] == ["yard.jsonl-20260727T111500Z"]
+    assert content(older(path)) == lines(0, 2)
+    assert content([path]) == lines(2, 3)
+    await second.close()
+
+
+async def test_compressing_happens_between_records_in_slices(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path, rotate_bytes=400_000)
+    await sink.deliver(lines(0, 3, 100_000))
+    await sink.deliver(lines(3, 4, 100_000))
+    archive = older(path)[0]
+    assert not archive.name.endswith(".gz"), "not compressed in one go"
+    number = 4
+    while archive.exists():
+        await sink.deliver(lines(number, number + 1))
+        number += 1
+    assert number > 5
+    assert content([*older(path), path]) == [*lines(0, 4, 100_000), *lines(4, number)]
+    await sink.close()
+
+
+@pytest.mark.parametrize("half_done", [b"", b"\x1f\x8b half of it"])
+async def test_what_a_crash_left_half_compressed_is_compressed_after_the_next_start(
+    disk: Disk, path: Path, half_done: bytes
+) -> None:
+    path.parent.mkdir()
+    archive = path.with_name(f"{path.name}-20260727T101500Z")
+    archive.write_bytes(b"\n".join(lines(0, 2)) + b"\n")
+    archive.with_name(f"{archive.name}.gz.tmp").write_bytes(half_done)
+    sink = open_sink(disk, path)
+    while archive.exists():
+        await sink.deliver([])
+    assert [file.name for file in older(path)] == [f"{archive.name}.gz"]
+    assert content(older(path)) == lines(0, 2)
+    await sink.close()
+
+
+async def test_after_a_crash_between_compressing_and_deleting_there_is_one_copy(disk: Disk, path: Path) -> None:
+    path.parent.mkdir()
+    archive = path.with_name(f"{path.name}-20260727T101500Z")
+    archive.write_bytes(b"\n".join(lines(0, 2)) + b"\n")
+    archive.with_name(f"{archive.name}.gz").write_bytes(gzip.compress(archive.read_bytes()))
+    sink = open_sink(disk, path)
+    while archive.exists():
+        await sink.deliver([])
+    assert content(older(path)) == lines(0, 2)
+    await sink.close()
+
+
+async def test_closing_while_compressing_leaves_the_whole_file_and_no_rubbish(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path, rotate_bytes=400_000)
+    await sink.deliver(lines(0, 5, 100_000))
+    await sink.close()
+    assert content([*older(path), path]) == lines(0, 5, 100_000)
+    assert len(older(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "kept"),
+    [
+        (b"", b""),
+        (lines(1, 2)[0][:30], b""),
+        (lines(1, 2)[0][:4], b""),
+        (b"\0" * 500, b""),
+        (b"somebody's own words", b"somebody's own words\n"),
+    ],
+    ids=["whole", "torn", "torn early", "zeros", "not ours"],
+)
+async def test_a_torn_last_line_is_cut_off_and_words_of_others_are_kept(
+    disk: Disk, path: Path, end: bytes, kept: bytes
+) -> None:
+    put(path, lines(0, 1)[0] + b"\n" + end)
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(1, 2))
+    assert read(path) == lines(0, 1)[0] + b"\n" + kept + lines(1, 2)[0] + b"\n"
+    await sink.close()
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "directory deleted"])
+async def test_a_file_that_somebody_moves_away_is_begun_anew(disk: Disk, path: Path, how: str) -> None:
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(0, 1))
+    meddle(path, how)
+    await sink.deliver(lines(1, 2))
+    assert content([path]) == lines(1, 2)
+    await sink.close()
+
+
+async def test_a_file_that_logrotate_truncates_goes_on_at_its_beginning(disk: Disk, path: Path) -> None:
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(0, 3))
+    os.truncate(path, 0)
+    await sink.deliver(lines(3, 4))
+    assert content([path]) == lines(3, 4)
+    await sink.close()
+
+
+async def test_two_streams_share_a_file_that_rotates(disk: Disk, path: Path) -> None:
+    sinks = [open_sink(disk, path, keep=1000) for _ in range(2)]
+    for number in range(80):
+        await sinks[number % 2].deliver(lines(number, number + 1))
+    while any(not file.name.endswith(".gz") for file in older(path)):
+        for sink in sinks:
+            await sink.deliver([])
+    assert content([*older(path), path]) == lines(0, 80)
+    for sink in sinks:
+        await sink.close()
+
+
+async def test_on_a_full_disk_nothing_is_torn_doubled_or_lost(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=256k") as card:
+        path = card / "yard.jsonl"
+        filler = card / "filler"
+        sink = open_sink(disk, path, rotate_bytes=20_000, keep=1000, gzip=False)
+        await sink.deliver(lines(0, 10, 1000))
+        filler.write_bytes(b"\0" * 200_000)
+        batch = lines(10, 200, 1000)
+        for _ in range(3):
+            with pytest.raises(Transient, match=r"No space left on device.*make room there"):
+                await sink.deliver(batch)
+        assert content([*older(path), path]) == lines(0, len(content([*older(path), path])), 1000)
+        filler.unlink()
+        await sink.deliver(batch)
+        await sink.sync()
+        assert content([*older(path), path]) == lines(0, 200, 1000)
+        await sink.close()
+
+
+async def test_a_disk_that_becomes_read_only_is_transient(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=1m") as card:
+        sink = open_sink(disk, card / "yard.jsonl")
+        await sink.deliver(lines(0, 1))
+        await sink.close()
+        remount(card, "ro")
+        with pytest.raises(Transient, match="Read-only file system"):
+            await sink.deliver(lines(1, 2))
+        with pytest.raises(ConfigError, match=f"{card}/yard.jsonl: user .* mount it read-write, or set path to"):
+            await open_sink(disk, card / "yard.jsonl").open()
+        remount(card, "rw")
+        await sink.deliver(lines(1, 2))
+        assert content([card / "yard.jsonl"]) == lines(0, 2)
+        await sink.close()
+
+
+async def test_a_directory_where_we_may_not_write_is_named_with_the_remedy(disk: Disk) -> None:
+    with foreign_directory() as directory, unprivileged():
+        path = directory / "results" / "yard.jsonl"
+        sentence = rf"{path}: user .* \(Permission denied\): let user .* write to {directory}, or set path to"
+        with pytest.raises(ConfigError, match=sentence):
+            await open_sink(disk, path).open()
+
+
+@pytest.mark.parametrize("what", ["/dev/null", "directory"])
+async def test_what_is_no_file_is_refused_and_left_alone(disk: Disk, tmp_path: Path, what: str) -> None:
+    path = tmp_path if what == "directory" else Path(what)
+    with pytest.raises(ConfigError, match=r"not a regular file.*set path to another path"):
+        await open_sink(disk, path).open()
+    assert path.exists()
+
+
+async def test_the_names_of_stream_and_device_are_filled_in(disk: Disk, tmp_path: Path) -> None:
+    config = FileSinkConfig(type="file", path=f"{tmp_path}/{{device}}/{{stream}}-{{other}}.jsonl")
+    sink: Sink = sink_for(config, stream="yard", device="gate-pi", disk=disk, log=RememberingLog())
+    await sink.deliver([json.dumps({}).encode()])
+    await sink.close()
+    assert (tmp_path / "gate-pi" / "yard-{other}.jsonl").read_text() == "{}\n"
+    assert sink.name == f"file:{tmp_path}/gate-pi/yard-{{other}}.jsonl"
+
+
+async def test_what_there_is_no_room_to_compress_stays_as_it_is_until_there_is(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=256k") as card:
+        path, filler, log = card / "yard.jsonl", card / "filler", RememberingLog()
+        sink = open_sink(disk, path, log=log, rotate_bytes=20_000)
+        noise = [encode(record("yard", os.urandom(9_000).hex()), "uid", number) for number in range(3)]
+        await sink.deliver(noise[:1])
+        put(filler, b"\0" * 200_000)
+        await sink.deliver(noise[1:2])
+        for _ in range(5):
+            await sink.deliver([])
+        assert [line for line in log.lines if "could not be compressed" in line] == log.lines[:1] == log.lines
+        assert content([*older(path), path]) == noise[:2]
+        filler.unlink()
+        await sink.deliver(noise[2:])
+        while not all(file.name.endswith(".gz") for file in older(path)):
+            await sink.deliver([])
+        assert content([*older(path), path]) == noise
+        await sink.close()
