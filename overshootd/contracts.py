@@ -189,7 +189,7 @@ class PublishPlan:
 
 @dataclass(frozen=True, slots=True)
 class PublishStats:
-    """Totals since the join: frames encoded, and bytes sent on the media path (all but STUN). `round_trip` in seconds."""
+    """Totals since the join: frames encoded, bytes sent on the media path (all but STUN). `round_trip` in seconds."""
 
     frames_encoded: int = 0
     bytes_sent: int = 0

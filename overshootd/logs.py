@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
@@ -23,7 +24,7 @@ Event = MutableMapping[str, Any]
 def open_log(redactor: Redactor, out: TextIO = sys.stderr) -> Log:
     """The root logger of the process. Libraries' own warnings come out of it too, under `logger`."""
     if check_journal_stream():
-        log = _wrap(_Journal(), [_redact(redactor), _journal_fields])
+        log = _wrap(Journal(), [_redact(redactor), journal_fields])
     else:
         renderer: Any = (
             structlog.dev.ConsoleRenderer()
@@ -49,7 +50,7 @@ def _redact(redactor: Redactor) -> Any:
     return processor
 
 
-def _journal_fields(_logger: Any, _method: str, event: Event) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
+def journal_fields(_logger: Any, _method: str, event: Event) -> tuple[tuple[Mapping[str, Any]], dict[str, Any]]:
     """journald's fields: MESSAGE, PRIORITY, and OVERSHOOT_ before the name of each piece of context
     (field-notes.md)."""
     context = dict(event)
@@ -64,16 +65,16 @@ def _journal_fields(_logger: Any, _method: str, event: Event) -> tuple[tuple[Map
     return ((fields,), {})
 
 
-class _Journal:
+class Journal:
     """Sends one datagram an event by journald's native protocol."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         # Addressed at every send: journald may be restarted under a daemon that runs for years.
-        self._transport = JournaldTransport(connected=False)
+        self.transport = JournaldTransport(path, connected=False)
 
     def msg(self, fields: Mapping[str, Any]) -> None:
         try:
-            self._transport.send(fields.items())
+            self.transport.send(fields.items())
         except OSError as error:
             # The journal being away must not stop a camera; stderr is what systemd would have read.
             print(fields["MESSAGE"], f"(journald: {error})", file=sys.stderr)
