@@ -27,7 +27,11 @@ _REFUSALS = (ValueError, InternalError, InvalidAccessError, InvalidStateError, O
 # what aiortc's parser of SDP raises for text that is none: it checks little, and leaves the rest to chance
 _UNREADABLE = (ValueError, AssertionError, LookupError, StopIteration, AttributeError, TypeError)
 _UNANSWERABLE = "the SDP offer cannot be answered"
-_ONLY_LOOPBACK = "this machine has no network address but loopback, and WebRTC cannot use loopback"
+_ONLY_LOOPBACK = (
+    "this machine has no network address but loopback, which WebRTC cannot use: connect it to a network, or make an"
+    " interface that leads nowhere: sudo ip link add dummy0 type dummy; sudo ip address add 192.0.2.1/24 dev dummy0;"
+    " sudo ip link set dummy0 up"
+)
 
 
 class OfferError(ValueError):
