@@ -103,11 +103,16 @@ def test_when_none_can_run_it_is_hopeless(load_text: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    "mistake", ["api: {version: v9}", "device: {name: a b}", "version: 2", "defualts: {}", "api: 3"]
+    "mistake", ["api: {version: v9}", "device: {name: a b}", "version: 2", "defaults: 3", "defualts: {}", "api: 3"]
 )
 def test_a_mistake_in_what_all_streams_share_breaks_all(load_text: Load, mistake: str) -> None:
     loaded = load_text(f"{mistake}\n{GOOD}")
     assert (set(loaded.streams), set(loaded.broken), loaded.hopeless) == (set(), {"s"}, True)
+
+
+def test_a_double_key_deep_in_a_stream_breaks_it(load_text: Load) -> None:
+    loaded = load_text(GOOD.replace("interval_seconds: 2", "interval_seconds: 2, interval_seconds: 3"))
+    assert (set(loaded.broken), [p.key for p in loaded.problems]) == ({"s"}, ["streams.s.processing.interval_seconds"])
 
 
 @pytest.mark.parametrize("mistake", ["cameras: {unused: {type: nonsense}}", "brokers: {}", "nonsense: 1"])
@@ -156,7 +161,8 @@ def test_streams_d_continues_the_maps_without_dotfiles_and_backups(load_text: Lo
 def test_a_file_of_another_name_stands_alone(load_text: Load, tmp_path: Path) -> None:
     load_text("", more={"a.yaml": "- broken"})
     (tmp_path / "other.yaml").write_text(GOOD)
-    assert set(load(tmp_path / "other.yaml", KEY).streams) == {"s"}
+    loaded = load(tmp_path / "other.yaml", KEY)
+    assert (set(loaded.streams), loaded.problems) == ({"s"}, ())
 
 
 def test_two_streams_of_one_name_in_two_files_are_both_broken(load_text: Load, tmp_path: Path) -> None:

@@ -58,7 +58,6 @@ KEYWORDS = [
     "properties",
     "required",
     "items",
-    "enum",
     "anyOf",
     "minimum",
     "minLength",
