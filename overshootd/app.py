@@ -39,7 +39,8 @@ def run(path: Path) -> int:
     """Run until a signal. Returns only when the configuration lets no stream run; else it leaves through os._exit."""
     hold_signals()
     loaded = load(path, os.environ)
-    log = open_log(Redactor(loaded.secrets))
+    redactor = Redactor(loaded.secrets)
+    log = open_log(redactor)
     for problem in loaded.problems:
         log.error(str(problem))
     if loaded.hopeless:
@@ -47,7 +48,7 @@ def run(path: Path) -> int:
         return CONFIG
     code = SOFTWARE
     try:
-        code = asyncio.run(_main(loaded, log))
+        code = asyncio.run(_main(loaded, redactor, log))
     except ConfigError as error:
         log.error(str(error))
         code = CONFIG
@@ -59,7 +60,7 @@ def run(path: Path) -> int:
     os._exit(code)
 
 
-async def _main(loaded: Loaded, log: Log) -> int:
+async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
     """Raises ConfigError when results cannot be stored."""
     loop = asyncio.get_running_loop()
     # asyncio resolves names in its default executor, and nothing else may block there.
@@ -75,7 +76,7 @@ async def _main(loaded: Loaded, log: Log) -> int:
         await _open_spool(spool, log)
         notifier.status(status_line(states, {}))
         notifier.ready()
-        outside = Outside(loaded, log)
+        outside = Outside(loaded, redactor, log)
         closing.push_async_callback(outside.close)
         await Daemon(loaded, states, log, disk, spool, notifier.status).run(asked, outside)
         notifier.stopping()
@@ -123,12 +124,13 @@ async def _close_spool(spool: Spool, log: Log) -> None:
 class Outside:
     """What connects the streams to the world: one HTTP pool, one TLS truth, one SDK. Satisfies daemon.Outside."""
 
-    def __init__(self, loaded: Loaded, log: Log) -> None:
+    def __init__(self, loaded: Loaded, redactor: Redactor, log: Log) -> None:
         # Imported once the service counts as started: the SDK takes a second on a slow board.
         from overshootd.api.http import Http
         from overshootd.publish.livekit import LiveKit
 
         self._loaded = loaded
+        self._redactor = redactor
         self._log = log
         self._tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
         self._http = Http(self._tls, f"overshootd/{__version__}")
@@ -139,7 +141,8 @@ class Outside:
 
         key = config.key or self._loaded.key
         assert key is not None, "the loader breaks a stream that has no key"
-        return V02(self._http, self._tls, self._loaded.api.base_url, key, self._log.bind(stream=name))
+        log = self._log.bind(stream=name)
+        return V02(self._http, self._tls, self._loaded.api.base_url, key, log, self._redactor.remember)
 
     def publisher(self, name: str) -> Callable[[PublishPlan], Publisher]:
         log = self._log.bind(stream=name)

@@ -1,4 +1,4 @@
-"""Under CI nothing may skip: the test command sets up all that the tests need, save footage that is not the project's."""
+"""Under CI nothing may skip: the test command sets up all that tests need, save footage that is not the project's."""
 
 import os
 

@@ -7,7 +7,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -30,14 +30,17 @@ RESULT_KEYS = {"id": str, "result": str, "ok": bool}
 
 
 class V02:
-    """One key at one base URL. Satisfies contracts.Api."""
+    """One key at one base URL. Satisfies contracts.Api. `hide` is told every token, so that no log shows it."""
 
-    def __init__(self, http: Http, tls: ssl.SSLContext, base_url: str, key: Secret, log: Log) -> None:
+    def __init__(
+        self, http: Http, tls: ssl.SSLContext, base_url: str, key: Secret, log: Log, hide: Callable[[Secret], None]
+    ) -> None:
         self._http = http
         self._tls = tls
         self._base = base_url.rstrip("/")
         self._key = key
         self._log = log
+        self._hide = hide
 
     async def create(self, spec: StreamSpec) -> V02Session:
         """POST /streams. Raises Transient, Refused or Permanent."""
@@ -56,6 +59,11 @@ class V02:
     ) -> Answer:
         return await self._http.request(method, self._base + path, key=self._key, body=body, timeout=timeout)
 
+    def target(self, url: object, token: object) -> PublishTarget:
+        """The token is hidden before anybody can log it."""
+        self._hide(Secret(str(token)))
+        return PublishTarget(str(url), str(token))
+
     def results_socket(self, stream_id: str, timeout: float) -> AbstractAsyncContextManager[ResultsSocket]:
         url = f"ws{self._base.removeprefix('http')}/ws/streams/{stream_id}"
         return open_results(url, self._key, self._tls, timeout)
@@ -67,7 +75,7 @@ class V02Session:
     def __init__(self, api: V02, created: Mapping[str, Any], sent: float, log: Log) -> None:
         try:
             self.stream_id = str(created["stream_id"])
-            self.target = PublishTarget(str(created["livekit"]["url"]), str(created["livekit"]["token"]))
+            self.target = api.target(created["livekit"]["url"], created["livekit"]["token"])
         except (KeyError, TypeError) as error:
             raise Transient(f"create: the answer has no usable {error}") from error
         self._api = api
@@ -121,7 +129,7 @@ class V02Session:
             return decide(Operation.KEEPALIVE, answer)
         self._lease = Lease(_ttl(answer.body), sent)
         if token := answer.body.get("livekit_token"):
-            self.target = PublishTarget(self.target.url, str(token))
+            self.target = self._api.target(self.target.url, token)
         return None
 
     # -- results

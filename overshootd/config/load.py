@@ -74,7 +74,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         state_dir=head.state_dir,
         api=head.api,
         key=key,
-        streams={name: draft.resolved(keys[name]) for name, draft in drafts.items() if not broken[name]},
+        streams={
+            name: draft.resolved(name, keys[name], head.state_dir) for name, draft in drafts.items() if not broken[name]
+        },
         problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
         broken={name: problems for name, problems in broken.items() if problems},
         secrets=tuple(dict.fromkeys(secret for secret in (key, *keys.values()) if secret)),

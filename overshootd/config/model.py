@@ -285,7 +285,7 @@ class StreamBase(Model):
     publish: PublishConfig = PublishConfig()
     """What is sent; auto unless told."""
     sinks: tuple[SinkConfig, ...] = Field(default=(), strict=False)
-    """Where the records go. Those of `defaults` come first."""
+    """Where the records go. Those of `defaults` come first. Default: a file, results/{stream}.jsonl in state_dir."""
 
 
 class StreamApi(Model):

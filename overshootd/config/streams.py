@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from overshootd.config.explain import NAME_RULE, not_known, validate
-from overshootd.config.model import NAME, CameraConfig, ClipProcessing, StreamBase, StreamConfig, WrittenStream
+from overshootd.config.model import (
+    NAME,
+    CameraConfig,
+    ClipProcessing,
+    FileSink,
+    StreamBase,
+    StreamConfig,
+    WrittenStream,
+)
 from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, camera_problems, stream_problems
 from overshootd.config.secret import Secret
@@ -23,15 +32,16 @@ class Draft:
     written: WrittenStream | None
     problems: list[Problem]
 
-    def resolved(self, key: Secret | None) -> StreamConfig:
+    def resolved(self, name: str, key: Secret | None, state_dir: Path) -> StreamConfig:
         """What runs. Only for a draft without a problem."""
         written = self.written
         assert written is not None
         same = {name: getattr(written, name) for name in StreamBase.model_fields}
         mode = "clip" if isinstance(written.processing, ClipProcessing) else "frame"
-        return StreamConfig.model_validate(
-            {**same, "camera": written.camera, "camera_name": self.camera_name, "mode": mode, "key": key}
-        )
+        own = {"camera": written.camera, "camera_name": self.camera_name, "mode": mode, "key": key}
+        # Every result is paid for: a stream that names no sink must not lose them.
+        sinks = written.sinks or (FileSink(type="file", path=str(state_dir / "results" / f"{name}.jsonl")),)
+        return StreamConfig.model_validate({**same, **own, "sinks": sinks})
 
 
 def read_cameras(root: Node) -> tuple[dict[str, Node], list[Problem]]:

@@ -12,7 +12,7 @@ import structlog
 
 from overshootd.api.http import Http
 from overshootd.api.v02 import V02, V02Session
-from overshootd.config.secret import Secret
+from overshootd.config.secret import Redactor, Secret
 from overshootd.contracts import StreamSpec
 from overshootd.errors import Permanent, Refused, StreamGone, Transient
 from overshootd.simulator.gateway import Terms
@@ -34,8 +34,9 @@ async def http() -> AsyncIterator[Http]:
     await client.close()
 
 
-def api(http: Http, base_url: str, key: str = "ovs_test") -> V02:
-    return V02(http, ssl.create_default_context(), base_url, Secret(key), structlog.get_logger())
+def api(http: Http, base_url: str, key: str = "ovs_test", redactor: Redactor | None = None) -> V02:
+    hide = (redactor or Redactor()).remember
+    return V02(http, ssl.create_default_context(), base_url, Secret(key), structlog.get_logger(), hide)
 
 
 async def info(lab: Lab, stream_id: str) -> int:
@@ -61,6 +62,15 @@ async def test_a_keepalive_brings_a_fresh_token(lab: Lab, http: Http) -> None:
     await session.verify()
     assert session.target.token != before.token
     assert session.target.url == before.url
+
+
+async def test_every_token_is_known_to_the_redactor(lab: Lab, http: Http) -> None:
+    redactor = Redactor()
+    session = await api(http, lab.base, redactor=redactor).create(SPEC)
+    first = session.target.token
+    await session.verify()
+    for token in (first, session.target.token):
+        assert token not in redactor.redact(f"wss://room/rtc?access_token={token}")
 
 
 async def test_results_arrive_in_order(lab: Lab, http: Http) -> None:

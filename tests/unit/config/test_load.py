@@ -64,7 +64,12 @@ def test_defaults_are_merged_under_every_stream_and_lists_append(load_text: Load
 
 def test_null_takes_a_default_away(load_text: Load) -> None:
     loaded = load_text("defaults: {sinks: [{type: file, path: /a}]}\n" + GOOD + "    sinks:\n")
-    assert loaded.streams["s"].sinks == ()
+    assert [sink.path for sink in loaded.streams["s"].sinks] == ["/var/lib/overshootd/results/s.jsonl"]
+
+
+def test_a_stream_without_a_sink_keeps_its_results_in_the_state_directory(load_text: Load) -> None:
+    loaded = load_text("state_dir: /srv/state\n" + GOOD)
+    assert [sink.path for sink in loaded.streams["s"].sinks] == ["/srv/state/results/s.jsonl"]
 
 
 def test_paths_are_filled_in_and_start_where_their_file_is(load_text: Load, tmp_path: Path) -> None:
