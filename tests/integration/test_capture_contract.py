@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -112,3 +114,11 @@ class TestEveryCamera:
         camera.open(NEED)
         camera.feedback(False, None, None)
         sample_of(camera)
+
+
+def test_a_daemon_without_video_files_never_loads_ffmpeg() -> None:
+    code = (
+        "import sys; from overshootd.capture.choose import camera_for; from overshootd.config.model import TestCamera; "
+        "camera_for(TestCamera(type='test'))(); sys.exit('av' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

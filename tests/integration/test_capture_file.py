@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from overshootd.capture.ffmpeg import Video, VideoPacket
-from overshootd.capture.file import HOLD_NS, FileCamera
+from overshootd.capture.file import HOLD_NS, FileCamera, Pace
 from overshootd.config.model import FileCamera as FileConfig
 from overshootd.contracts import CaptureNeed, Sample
 from overshootd.errors import CameraEnded, CameraLost, Permanent
@@ -229,6 +229,29 @@ def test_damage_without_end_is_a_lost_camera(tmp_path: Path, play: Opener, monke
     camera = play(path)
     with pytest.raises(CameraLost, match=r"a\.avi: 5 packets in a row cannot be decoded"):
         list(map(number_at, samples(camera, 20)))
+
+
+@pytest.mark.parametrize(
+    ("media", "due_ms"),
+    [
+        ([5.0, 5.04, 5.5], [0, 40, 500]),
+        ([None, None, None], [0, 100, 200]),
+        ([1.0, None, 1.5], [0, 100, 200]),
+        ([1.0, 1.0, 0.5], [0, 100, 200]),
+        ([1.0, 95_444.0, 95_444.04], [0, 100, 140]),
+    ],
+    ids=["as they say", "none", "some", "repeated and backwards", "a leap"],
+)
+def test_a_videos_own_times_are_kept_where_they_make_sense(media: list[float | None], due_ms: list[int]) -> None:
+    pace = Pace(100_000_000)
+    assert [round((pace.due(time, 10**12) - 10**12) / 1e6) for time in media] == due_ms
+
+
+def test_after_a_pause_of_the_machine_the_video_goes_on_from_there() -> None:
+    pace = Pace(100_000_000)
+    assert pace.due(0.0, 10**12) == 10**12
+    assert pace.due(0.1, 5 * 10**12) == 5 * 10**12
+    assert pace.due(0.2, 5 * 10**12) == 5 * 10**12 + 100_000_000
 
 
 def number_at(sample: Sample) -> int:
