@@ -48,7 +48,6 @@ class Archives:
                 f"{self._path}: an older file could not be compressed: {error}; tried again after the next one"
             )
             self.close()
-            self._waiting = []
             return False
 
     def close(self) -> None:

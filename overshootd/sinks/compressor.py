@@ -57,10 +57,6 @@ class Compressor:
         except BlockingIOError:
             self._open.close()
             return False
-        if self._gz.exists():  # the last one came as far as this
-            self.path.unlink(missing_ok=True)
-            self._open.close()
-            return False
         self._target = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         self._open.callback(os.close, self._target)
         self._open.callback(self._new.unlink, missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -266,13 +267,70 @@ async def test_two_streams_share_a_file_that_rotates(disk: Disk, path: Path) -> 
         await sink.close()
 
 
+async def test_two_sinks_do_not_spoil_each_others_compressing(disk: Disk, path: Path) -> None:
+    first = open_sink(disk, path, rotate_bytes=400_000)
+    second = open_sink(disk, path, rotate_bytes=400_000)
+    noise = [encode(record("yard", os.urandom(50_000).hex()), "uid", number) for number in range(4)]
+    await first.deliver(noise[:3])
+    await first.deliver(noise[3:])
+    archive = older(path)[0]
+    await first.deliver([])
+    while archive.exists():
+        await second.deliver([])  # comes upon a file that the first is nearly done with
+        await first.deliver([])
+    assert content([*older(path), path]) == noise
+    await first.close()
+    await second.close()
+
+
+class BadDisk:
+    """fdatasync fails while `error` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+        self.error: int | None = error
+        self._sync = os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        if self.error is not None:
+            raise OSError(self.error, os.strerror(self.error))
+        self._sync(descriptor)
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_a_disk_that_cannot_sync_is_told_even_when_the_file_was_left_behind(
+    disk: Disk, path: Path, monkeypatch: pytest.MonkeyPatch, rotated: bool
+) -> None:
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(0, 1))
+    bad = BadDisk(monkeypatch, errno.EIO)
+    if rotated:
+        await sink.deliver(lines(1, 10))
+        bad.error = None
+    with pytest.raises(Transient, match="cannot be synced to the disk"):
+        await sink.sync()
+    bad.error = None
+    await sink.sync()
+    await sink.close()
+
+
+async def test_a_filesystem_without_sync_has_nothing_to_sync(
+    disk: Disk, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(0, 1))
+    BadDisk(monkeypatch, errno.EINVAL)
+    await sink.sync()
+    await sink.close()
+
+
 async def test_on_a_full_disk_nothing_is_torn_doubled_or_lost(disk: Disk, tmp_path: Path) -> None:
     with small_filesystem(tmp_path / "card", "size=256k") as card:
         path = card / "yard.jsonl"
         filler = card / "filler"
         sink = open_sink(disk, path, rotate_bytes=20_000, keep=1000, gzip=False)
         await sink.deliver(lines(0, 10, 1000))
-        filler.write_bytes(b"\0" * 200_000)
+        filler.write_bytes(b"\0" * 192_000)  # leaves room for whole files and a part of one
         batch = lines(10, 200, 1000)
         for _ in range(3):
             with pytest.raises(Transient, match=r"No space left on device.*make room there"):
@@ -332,11 +390,12 @@ async def test_what_there_is_no_room_to_compress_stays_as_it_is_until_there_is(d
         sink = open_sink(disk, path, log=log, rotate_bytes=20_000)
         noise = [encode(record("yard", os.urandom(9_000).hex()), "uid", number) for number in range(3)]
         await sink.deliver(noise[:1])
-        put(filler, b"\0" * 200_000)
+        put(filler, b"\0" * 212_992)
         await sink.deliver(noise[1:2])
         for _ in range(5):
             await sink.deliver([])
-        assert [line for line in log.lines if "could not be compressed" in line] == log.lines[:1] == log.lines
+        [line] = log.lines
+        assert "could not be compressed: [Errno 28] No space left on device" in line
         assert content([*older(path), path]) == noise[:2]
         filler.unlink()
         await sink.deliver(noise[2:])

@@ -72,21 +72,15 @@ class SpoolMachine(RuleBasedStateMachine):
         self.given = dict(self.model.acked)
         self.sync()
 
-    @rule(stream=streams, text=st.binary(max_size=1500))
-    def append(self, stream: str, text: bytes) -> None:
-        line = b""
+    @rule(stream=streams, texts=st.lists(st.binary(max_size=1500), min_size=1, max_size=6))
+    def append(self, stream: str, texts: list[bytes]) -> None:
+        for text in texts:
+            seq = self.store.append(stream, lambda seq, text=text: b"%d %s" % (seq, text))  # type: ignore[misc]
+            assert seq > max(self.numbers[stream], default=0)
+            self.numbers[stream].add(seq)
+            self.model.lines[stream].append((seq, b"%d %s" % (seq, text)))
 
-        def make(seq: int) -> bytes:
-            nonlocal line
-            line = b"%d %s" % (seq, text)
-            return line
-
-        seq = self.store.append(stream, make)
-        assert seq > max(self.numbers[stream], default=0)
-        self.numbers[stream].add(seq)
-        self.model.lines[stream].append((seq, line))
-
-    @rule(stream=streams, sink=sinks, rows=st.integers(1, 5), size=st.integers(1, 3000))
+    @rule(stream=streams, sink=sinks, rows=st.integers(1, 20), size=st.integers(1, 20_000))
     def give(self, stream: str, sink: str, rows: int, size: int) -> None:
         given = self.given[stream, sink]
         expected = [item for item in self.model.lines[stream] if item[0] > given][:rows]
@@ -103,6 +97,12 @@ class SpoolMachine(RuleBasedStateMachine):
         self.model.acked[stream, sink] = self.given[stream, sink]
         while self.store.purge(stream):
             pass
+
+    @rule(stream=streams)
+    def everything_arrives(self, stream: str) -> None:
+        for sink in SINKS:
+            self.give(stream, sink, 1000, 1 << 30)
+            self.ack(stream, sink)
 
     @rule()
     def sync(self) -> None:
@@ -142,12 +142,12 @@ class SpoolMachine(RuleBasedStateMachine):
 def purge_early() -> Iterator[None]:
     """So that few records suffice to see them deleted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "PURGE_ROWS", 3)
+        patch.setattr(store_module, "PURGE_ROWS", 1)
         patch.setattr(store_module, "PURGE_LIMIT", 2)
         yield
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+SpoolMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -201,3 +202,22 @@ async def test_a_sink_that_is_no_longer_configured_holds_nothing_back(spool: Spo
     late = Notebook("late")
     await end(deliveries(spool, Notebook("stays"), late))
     assert late.lines == []
+
+
+async def test_the_disk_is_synced_a_while_after_something_was_stored(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, synced = asyncio.get_running_loop(), asyncio.Event()
+    spool = Spool(tmp_path, disk, RememberingLog(), sync_seconds=0.01)
+    await append(spool, "makes the stream known, which syncs at once")
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: loop.call_soon_threadsafe(synced.set))
+    syncing = asyncio.create_task(spool.run())
+    async with asyncio.timeout(PATIENCE):
+        await synced.wait()
+    synced.clear()
+    await append(spool, "a")
+    async with asyncio.timeout(PATIENCE):
+        await synced.wait()
+    syncing.cancel()
+    await asyncio.wait([syncing])
+    await spool.close(PATIENCE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -68,13 +70,15 @@ def test_a_damaged_spool_is_set_aside_and_numbers_do_not_repeat(tmp_path: Path, 
 def test_damage_that_shows_later_is_met_without_a_restart(tmp_path: Path) -> None:
     path = filled(tmp_path, 200)
     content = bytearray(path.read_bytes())
-    whole = 20 * database.PAGE_SIZE  # the schema: opening finds nothing wrong
-    content[whole:] = b"\xee" * (len(content) - whole)
+    # The schema stays, so that opening finds nothing wrong, and the last record, so that appending does not.
+    begin, end = 20 * database.PAGE_SIZE, len(content) - 20 * database.PAGE_SIZE
+    content[begin:end] = b"\xee" * (end - begin)
     path.write_bytes(content)
     log = RememberingLog()
-    store = Store(path, log, "boot")
+    store = open_store(tmp_path, log)
+    assert append(store, 1) == [201]
     with pytest.raises(SpoolError):
-        append(store, 1)
+        read(store)
     [first, second] = append(store, 2)
     assert (second, read(store)) == (first + 1, [first, second])
     assert first > 1_000_000_000_000
@@ -93,6 +97,49 @@ def test_a_newer_version_is_set_aside_with_its_records_whole(tmp_path: Path) -> 
     aside = sqlite3.connect(tmp_path / f"{FILE_NAME}.aside-1")
     assert aside.execute("SELECT count(*) FROM records").fetchone() == (20,)
     aside.close()
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0" * 4096, b"\xee" * 4096])
+def test_a_new_spool_takes_nothing_from_the_write_ahead_log_of_a_damaged_one(tmp_path: Path, garbage: bytes) -> None:
+    store = open_store(tmp_path / "running")
+    append(store, 200)
+    killed = shutil.copytree(tmp_path / "running", tmp_path / "killed")
+    store.close()
+    (killed / FILE_NAME).write_bytes(garbage)
+    for _ in range(2):
+        store = open_store(killed)
+        stored = append(store, 3)
+        assert read(store)[-3:] == stored
+        assert min(read(store)) > 1_000_000_000_000
+        store.close()
+
+
+def test_what_a_killed_daemon_had_not_checkpointed_is_set_aside_too(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "running")
+    append(store, 20)
+    killed = shutil.copytree(tmp_path / "running", tmp_path / "killed")
+    store.close()
+    with sqlite3.connect(killed / FILE_NAME) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    shutil.copytree(killed, tmp_path / "newer")  # before closing checkpoints it
+    connection.close()
+    open_store(tmp_path / "newer").close()
+    aside = sqlite3.connect(tmp_path / "newer" / f"{FILE_NAME}.aside-1")
+    assert aside.execute("SELECT count(*) FROM records").fetchone() == (20,)
+    aside.close()
+
+
+def test_a_stream_is_on_the_disk_before_its_first_number_is_given_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    store = open_store(tmp_path)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    append(store, 1)
+    assert len(synced) == 1
+    append(store, 10)
+    assert len(synced) == 1
+    store.close()
 
 
 def test_the_second_one_set_aside_does_not_overwrite_the_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshootd.contracts import Inference, Record
@@ -100,6 +100,7 @@ def test_output_that_nests_without_end_is_cut_off() -> None:
     assert json.dumps(record["output"]).count("[") < 100
 
 
+@settings(deadline=None)
 @given(api=st.dictionaries(st.sampled_from([*ANSWER, "other"]), json_values), with_schema=st.booleans())
 def test_whatever_the_api_sends_is_one_line_of_strict_json(api: dict[str, Any], with_schema: bool) -> None:
     encoded = encode(result_record(ORIGIN, Inference(AT, api), with_schema=with_schema, synced=True), "uid", 7)

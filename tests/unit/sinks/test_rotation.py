@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overshootd.sinks.rotation import next_stamp, plan, stamps
@@ -13,6 +13,7 @@ lines = st.lists(st.binary(max_size=60), max_size=30)
 moments = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
+@settings(deadline=None)
 @given(size=st.integers(0, 200), lines=lines, limit=st.integers(1, 200))
 def test_lines_keep_their_order_and_no_file_exceeds_the_limit_by_more_than_one_line(
     size: int, lines: list[bytes], limit: int
@@ -24,6 +25,7 @@ def test_lines_keep_their_order_and_no_file_exceeds_the_limit_by_more_than_one_l
     assert all(files[1:]), "a file is begun only for a line"
 
 
+@settings(deadline=None)
 @given(moments=st.lists(moments, max_size=20))
 def test_names_sort_in_the_order_of_rotation_whatever_the_clock_does(moments: list[datetime]) -> None:
     taken: list[str] = []
