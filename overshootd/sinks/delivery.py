@@ -79,7 +79,7 @@ class Delivery:
         if lines:
             await self._sink.deliver(lines)
         self._cursor.given(seq)
-        if self._sync_at is None:
+        if lines and self._sync_at is None:
             self._sync_at = asyncio.get_running_loop().time() + self._sync_seconds
 
     async def _settle(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple
 
-from overshootd.errors import Transient
+from overshootd.errors import SpoolError
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -32,14 +32,14 @@ class Disk:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
-        """Run it and return what it returns, or raise what it raises. Raises Transient when too many jobs wait.
+        """Run it and return what it returns, or raise what it raises. Raises SpoolError when too many jobs wait.
 
         Cancelled, a job that waits is dropped, and one under way comes to its own end unseen.
         """
         if self._closed:
-            raise Transient("the disk's thread is closed")
+            raise SpoolError("the disk's thread is closed")
         if self._jobs.qsize() >= LIMIT:
-            raise Transient(f"the disk does not answer: {LIMIT} jobs wait for it")
+            raise SpoolError(f"the disk does not answer: {LIMIT} jobs wait for it")
         future: Future[T] = Future()
         self._jobs.put((future, lambda: function(*args)))  # type: ignore[arg-type]  # Future is invariant
         return await asyncio.wrap_future(future)

@@ -66,8 +66,11 @@ class Spool:
         line = partial(encode, record, str(uuid6.uuid7()))
         seq = await self._disk.run(self._store.append, record.stream, line)
         self._dirty.set()
-        for cursor in self._cursors.get(record.stream, ()):
+        cursors = self._cursors.get(record.stream)
+        for cursor in cursors or ():
             cursor.announce(seq)
+        if cursors == []:  # a stream without sinks: nobody else would ever delete its records
+            await self._disk.run(self._store.purge, record.stream)
         return seq
 
     def attach(self, stream: str, sinks: Sequence[str]) -> list[Cursor]:

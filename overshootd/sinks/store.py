@@ -23,10 +23,7 @@ JUMP = 1_000_000
 """More than any stream can store between two syncs of the disk."""
 
 PURGE_ROWS = 256
-"""Delivered records that are kept until it is worth a write to delete them; 0.2 MB a stream."""
-
-PURGE_LIMIT = 1024
-"""Records deleted in one go, so that nobody waits long."""
+"""Delivered records are deleted so many at a time: fewer are not worth a write, more would keep others waiting."""
 
 
 @dataclass(slots=True)
@@ -110,7 +107,7 @@ class Store:
         """Delete some of what all sinks have, if that is worth a write. True when there is more."""
         with self._use() as connection:
             stream = self._stream(connection, name)
-            bound = min(self._cursors[name].values(), default=stream.head)
+            bound = min(self._cursors.get(name, {}).values(), default=stream.head)
             if bound - self._purged.get(name, 0) < PURGE_ROWS:
                 return False
             delete = (
@@ -118,8 +115,8 @@ class Store:
             )
             with transaction(connection):
                 connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (bound, stream.id))
-                deleted = connection.execute(delete, (stream.row(0), stream.row(bound), PURGE_LIMIT)).rowcount
-            if deleted == PURGE_LIMIT:
+                deleted = connection.execute(delete, (stream.row(0), stream.row(bound), PURGE_ROWS)).rowcount
+            if deleted == PURGE_ROWS:
                 return True
             self._purged[name] = bound
             return False

@@ -142,8 +142,7 @@ class SpoolMachine(RuleBasedStateMachine):
 def purge_early() -> Iterator[None]:
     """So that few records suffice to see them deleted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "PURGE_ROWS", 1)
-        patch.setattr(store_module, "PURGE_LIMIT", 2)
+        patch.setattr(store_module, "PURGE_ROWS", 2)
         yield
 
 

@@ -104,6 +104,10 @@ def texts(sink: Notebook) -> list[str]:
     return [line.rpartition(b'"text":"')[2].rstrip(b'"}').decode() for line in sink.lines]
 
 
+def size(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir())
+
+
 async def test_records_arrive_in_order_as_they_come_and_are_synced_soon(spool: Spool) -> None:
     sink = Notebook()
     await append(spool, "before")
@@ -202,6 +206,19 @@ async def test_a_sink_that_is_no_longer_configured_holds_nothing_back(spool: Spo
     late = Notebook("late")
     await end(deliveries(spool, Notebook("stays"), late))
     assert late.lines == []
+
+
+async def test_a_stream_without_sinks_fills_no_disk(tmp_path: Path, spool: Spool) -> None:
+    assert spool.attach("yard", []) == []
+    await append(spool, *("x" * 10_000 for _ in range(2000)))
+    assert size(tmp_path) < 10_000_000
+
+
+async def test_where_nothing_happens_nothing_is_synced(spool: Spool) -> None:
+    sink = Notebook(sync_failures=1_000_000)
+    running = deliveries(spool, sink)
+    await end(running)
+    assert sink.sync_failures == 1_000_000
 
 
 async def test_the_disk_is_synced_a_while_after_something_was_stored(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from overshootd.errors import Transient
+from overshootd.errors import SpoolError
 from overshootd.sinks import disk as module
 from overshootd.sinks.disk import Disk
 
@@ -46,7 +46,7 @@ async def test_closing_lets_waiting_jobs_finish() -> None:
     assert await disk.close(5)
     assert await slow
     assert await last == "last"
-    with pytest.raises(Transient):
+    with pytest.raises(SpoolError):
         await disk.run(lambda: None)
 
 
@@ -83,7 +83,7 @@ async def test_callers_are_refused_when_too_many_jobs_wait(monkeypatch: pytest.M
     await asyncio.sleep(0)
     refused = [task for task in tasks if task.done()]
     assert refused
-    assert all(isinstance(task.exception(), Transient) for task in refused)
+    assert all(isinstance(task.exception(), SpoolError) for task in refused)
     wedge.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert await disk.close(5)
