@@ -71,7 +71,7 @@ async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
     async with AsyncExitStack() as closing:
         disk = Disk()
         closing.push_async_callback(disk.close, DISK_SECONDS)
-        spool = Spool(loaded.state_dir, disk, log)
+        spool = Spool(loaded.state_dir, disk, log, sync_seconds=_sync_seconds(loaded))
         closing.push_async_callback(_close_spool, spool, log)
         await _open_spool(spool, log)
         notifier.status(status_line(states, {}))
@@ -81,6 +81,11 @@ async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
         await Daemon(loaded, states, log, disk, spool, notifier.status).run(asked, outside)
         notifier.stopping()
     return AGAIN if asked.result() is Ending.RESTART else OK
+
+
+def _sync_seconds(loaded: Loaded) -> float:
+    """The most that any sink's owner wants to lose to a power cut: the spool must not lose more."""
+    return min((sink.sync_seconds for stream in loaded.streams.values() for sink in stream.sinks), default=5.0)
 
 
 def _asked(loop: asyncio.AbstractEventLoop, log: Log) -> asyncio.Future[Ending]:

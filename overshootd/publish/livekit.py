@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
@@ -19,6 +20,7 @@ from overshootd.errors import Transient
 from overshootd.publish.health import Counters, Health
 
 PUBLISH_TIMEOUT = 15.0
+FIRST_FRAME_SECONDS = 0.1
 STATS_SECONDS = 5.0
 STATS_TIMEOUT = 4.0
 LAST_STATS_TIMEOUT = 0.5
@@ -59,6 +61,11 @@ class LiveKit:
         leaving = asyncio.create_task(_leave_after(room, join, log), name="leave after join")
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+    @property
+    def joins_under_way(self) -> int:
+        """How many joins outlived their publishers and have not ended yet."""
+        return len(self._leaving)
 
     async def close(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for the joins still under way. What is left then dies with the process."""
@@ -103,9 +110,7 @@ class LiveKitPublisher:
             raise Transient(f"joining the room failed: {error.message}") from error
         self.push(first)
         await self._publish()
-        # What was captured before the track existed met no encoder; without this the first picture is one interval
-        # late.
-        self.push(first)
+        await self._until_encoded(first)
 
     async def _publish(self) -> None:
         track = rtc.LocalVideoTrack.create_video_track("camera", self._source)
@@ -114,6 +119,21 @@ class LiveKitPublisher:
                 await self._room.local_participant.publish_track(track, _options(self._plan))
         except (TimeoutError, PublishTrackError) as error:
             raise Transient(f"publishing the track failed: {str(error) or 'no answer'}") from error
+
+    async def _until_encoded(self, first: Media) -> None:
+        """Offer the first picture until it is encoded, which starts some 100 ms after the track is published.
+
+        Else it would be lost, and at 0.5 fps the next one is 2 s away. It also finds a codec that nobody negotiated.
+        """
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                while self._sent.frames_encoded == 0:
+                    # Each time as a new frame: the library drops one that is not newer than the one before.
+                    self.push(replace(first, captured_ns=time.monotonic_ns()))
+                    await asyncio.sleep(FIRST_FRAME_SECONDS)
+                    await self._rtc_stats(STATS_TIMEOUT)
+        except TimeoutError as error:
+            raise Transient(f"no frame was encoded within {PUBLISH_TIMEOUT:g} s of publishing") from error
 
     def push(self, media: Media) -> None:
         if not isinstance(media, Picture):

@@ -1,10 +1,19 @@
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from livekit.api import AccessToken, VideoGrants
 
+from overshootd.simulator.livekit_child import LiveKitChild, find_binary
+from overshootd.simulator.media import MediaAdapter, RoomAccess
 from tests.integration import namespace
+from tests.integration.media_bed import STREAM, Bed, RecordingEye, embedded, real
+
+TTL = 60.0
 
 _SESSION = pytest.StashKey[pytest.Session]()
 
@@ -28,6 +37,51 @@ def media_net(namespace_refused: str | None) -> str:
         decide = pytest.fail if os.environ.get("CI") else pytest.skip
         decide(f"media needs a network namespace: run as root, or allow user namespaces ({namespace_refused})")
     return namespace.ADDRESSES[0]
+
+
+@pytest.fixture(scope="session")
+def livekit_binary() -> Path:
+    try:
+        return find_binary()
+    except RuntimeError as error:
+        decide = pytest.fail if os.environ.get("CI") else pytest.skip
+        decide(str(error))
+
+
+@pytest.fixture
+async def child(media_net: str, livekit_binary: Path) -> AsyncIterator[LiveKitChild]:
+    server = LiveKitChild(media_net, livekit_binary)
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture(params=["embedded", "livekit-server"])
+async def bed(request: pytest.FixtureRequest, media_net: str) -> AsyncIterator[Bed]:
+    async with contextlib.AsyncExitStack() as stack:
+        if request.param == "embedded":
+            rooms = await stack.enter_async_context(embedded(media_net))
+            yield Bed(rooms, rooms.publish_access(STREAM, TTL))
+            return
+        server = LiveKitChild(media_net, request.getfixturevalue("livekit_binary"))
+        stack.push_async_callback(server.close)
+        await server.start()
+        grants = VideoGrants(room_join=True, room=STREAM, can_subscribe=False)
+        token = AccessToken(server.key, server.secret).with_identity("loose").with_grants(grants)
+        yield Bed(await stack.enter_async_context(real(server)), RoomAccess(server.url, token.to_jwt()))
+
+
+@pytest.fixture
+def rooms(bed: Bed) -> MediaAdapter:
+    return bed.rooms
+
+
+@pytest.fixture
+async def eye(rooms: MediaAdapter) -> RecordingEye:
+    """Watches the room STREAM."""
+    watching = RecordingEye()
+    await rooms.open_room(STREAM, watching)
+    return watching
 
 
 @pytest.hookimpl(trylast=True)

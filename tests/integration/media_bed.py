@@ -15,7 +15,7 @@ from livekit import rtc
 
 from overshootd.simulator.embedded import EmbeddedRooms
 from overshootd.simulator.livekit_child import LiveKitChild
-from overshootd.simulator.media import ArrivedFrame, RoomAccess
+from overshootd.simulator.media import ArrivedFrame, MediaAdapter, RoomAccess
 from overshootd.simulator.rooms import LiveKitRooms
 
 BOUND = 20.0
@@ -173,3 +173,11 @@ async def publishing(access: RoomAccess, publisher: SdkPublisher | None = None) 
         yield publisher
     finally:
         await publisher.stop()
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A room server, and access to its room STREAM that grants everything: a real one refuses what is not granted."""
+
+    rooms: MediaAdapter
+    loose: RoomAccess

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import os
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import aiohttp
 import pytest
 from livekit import rtc
-from livekit.api import AccessToken, VideoGrants
 from yarl import URL
 
 from overshootd.simulator import tokens
-from overshootd.simulator.livekit_child import LiveKitChild, find_binary
+from overshootd.simulator.livekit_child import LiveKitChild
 from overshootd.simulator.media import MediaAdapter, RoomAccess
 from overshootd.simulator.rooms import LiveKitRooms, watch_foreign
 from tests.integration.media_bed import (
     STREAM,
+    Bed,
     RecordingEye,
     SdkPublisher,
     embedded,
@@ -32,59 +28,6 @@ from tests.integration.media_bed import (
 )
 
 TTL = 60.0
-
-
-@pytest.fixture(scope="session")
-def livekit_binary() -> Path:
-    try:
-        return find_binary()
-    except RuntimeError as error:
-        decide = pytest.fail if os.environ.get("CI") else pytest.skip
-        decide(str(error))
-
-
-@pytest.fixture
-async def child(media_net: str, livekit_binary: Path) -> AsyncIterator[LiveKitChild]:
-    server = LiveKitChild(media_net, livekit_binary)
-    await server.start()
-    yield server
-    await server.close()
-
-
-@dataclass(frozen=True)
-class Bed:
-    """A room server, and access to its room STREAM that grants everything: a real one refuses what is not granted."""
-
-    rooms: MediaAdapter
-    loose: RoomAccess
-
-
-@pytest.fixture(params=["embedded", "livekit-server"])
-async def bed(request: pytest.FixtureRequest, media_net: str) -> AsyncIterator[Bed]:
-    async with contextlib.AsyncExitStack() as stack:
-        if request.param == "embedded":
-            rooms = await stack.enter_async_context(embedded(media_net))
-            yield Bed(rooms, rooms.publish_access(STREAM, TTL))
-            return
-        server = LiveKitChild(media_net, request.getfixturevalue("livekit_binary"))
-        stack.push_async_callback(server.close)
-        await server.start()
-        grants = VideoGrants(room_join=True, room=STREAM, can_subscribe=False)
-        token = AccessToken(server.key, server.secret).with_identity("loose").with_grants(grants)
-        yield Bed(await stack.enter_async_context(real(server)), RoomAccess(server.url, token.to_jwt()))
-
-
-@pytest.fixture
-def rooms(bed: Bed) -> MediaAdapter:
-    return bed.rooms
-
-
-@pytest.fixture
-async def eye(rooms: MediaAdapter) -> RecordingEye:
-    """Watches the room STREAM."""
-    watching = RecordingEye()
-    await rooms.open_room(STREAM, watching)
-    return watching
 
 
 @pytest.mark.parametrize("codec", [rtc.VideoCodec.VP8, rtc.VideoCodec.H264], ids=["vp8", "h264"])
