@@ -21,7 +21,7 @@ COUNT = 449
 """A prime: whoever publishes every 30th picture sees another one each time round."""
 
 CELL, BITS = 16, 9
-"""The number stands at the top left in Gray code: one cell changes a picture, which costs an encoder next to nothing."""
+"""The number is at the top left in Gray code: one cell changes a picture, which costs an encoder next to nothing."""
 
 Planes = NDArray[np.uint8]
 
