@@ -109,7 +109,6 @@ class SdkPublisher:
         for event in ("reconnecting", "reconnected", "disconnected"):
             self.room.on(event, self._remember(event))
         self.video = rtc.VideoSource(*self.size)
-        self.track = rtc.LocalVideoTrack.create_video_track("camera", self.video)
         self._level = 120
         self._sending: asyncio.Task[None] | None = None
 
@@ -124,6 +123,10 @@ class SdkPublisher:
         await self.room.connect(access.url, access.token, options)
 
     async def publish(self) -> None:
+        """Publish a new track. It must be made after the join (SDK 1.2.1): one made before crashes the process when it
+        is dropped after the server has closed the room."""
+        await self.pause()
+        self.track = rtc.LocalVideoTrack.create_video_track("camera", self.video)
         self._send()
         options = rtc.TrackPublishOptions(
             source=self.source,
