@@ -1,41 +1,34 @@
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from livekit.api import AccessToken, VideoGrants
 
-from overshootd.simulator.livekit_child import LiveKitChild, find_binary
-from overshootd.simulator.media import MediaAdapter, RoomAccess
 from tests.integration import namespace
-from tests.integration.media_bed import STREAM, Bed, RecordingEye, embedded, real
+
+# Before the imports below: numpy starts threads, and then it is too late to leave for a namespace (see there).
+_REFUSED = namespace.refusal()
+
+# isort: split
+from livekit.api import AccessToken, VideoGrants  # noqa: E402
+
+from overshootd.simulator.livekit_child import LiveKitChild, find_binary  # noqa: E402
+from overshootd.simulator.media import MediaAdapter, RoomAccess  # noqa: E402
+from tests.integration.media_bed import STREAM, Bed, RecordingEye, embedded, real  # noqa: E402
 
 TTL = 60.0
 
 _SESSION = pytest.StashKey[pytest.Session]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def namespace_refused() -> str | None:
-    """Why there is no namespace, None in one. For all integration tests: whoever comes first may start threads."""
-    try:
-        namespace.enter()
-    except subprocess.CalledProcessError as error:
-        return f"{' '.join(error.cmd)}: {error.stderr.strip()}"
-    except OSError as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture(scope="session")
-def media_net(namespace_refused: str | None) -> str:
+def media_net() -> str:
     """An address for media that is not loopback, in a network namespace of this process."""
-    if namespace_refused is not None:
+    if _REFUSED is not None:
         decide = pytest.fail if os.environ.get("CI") else pytest.skip
-        decide(f"media needs a network namespace: run as root, or allow user namespaces ({namespace_refused})")
+        decide(f"media needs a network namespace: run as root, or allow user namespaces ({_REFUSED})")
     return namespace.ADDRESSES[0]
 
 

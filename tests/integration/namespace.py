@@ -12,6 +12,17 @@ _CLONE_NEWUSER = 0x10000000  # linux/sched.h
 _CLONE_NEWNET = 0x40000000
 
 
+def refusal() -> str | None:
+    """`enter`; why that is not allowed here, None once it is done."""
+    try:
+        enter()
+    except subprocess.CalledProcessError as error:
+        return f"{' '.join(error.cmd)}: {error.stderr.strip()}"
+    except OSError as error:
+        return str(error)
+    return None
+
+
 def enter() -> None:
     """Move this process into a new namespace with `lo` up and an interface that holds ADDRESSES.
 
