@@ -22,6 +22,7 @@ test: lint
 
 bench:
 	@tools/setup test
+	@tools/livekit-server
 	@.venv/bin/python -m bench
 
 lint:

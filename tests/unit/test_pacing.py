@@ -99,6 +99,11 @@ def test_the_bitrate_rises_with_size_and_more_slowly_than_the_rate(fps: float, w
     assert bitrate(fps, width) < bitrate(fps + 1, width) < bitrate(fps, width) * (fps + 1) / fps
 
 
+def test_av1_is_given_half_of_the_bits() -> None:
+    av1, vp8 = (plan(frame(2.0), PublishConfig(codec=codec), HD).max_bitrate for codec in ("av1", "vp8"))
+    assert av1 == vp8 / 2
+
+
 def test_the_bitrate_is_never_below_what_the_encoder_spends_anyway() -> None:
     assert plan(frame(4.0), AUTO, CaptureFormat(30.0, 160, 90)).max_bitrate == 30_000
 
