@@ -86,6 +86,8 @@ def _adopt_libraries(log: Log) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_ToLog(log)]
     root.setLevel(logging.WARNING)
+    # The SDK warns of its own inner life at every leave and reconnection; what matters of it is said by the streams.
+    logging.getLogger("livekit").setLevel(logging.ERROR)
 
 
 class _ToLog(logging.Handler):
