@@ -124,7 +124,7 @@ class Daemon:
                     tasks.create_task(self._run_stream(name, config, feeds[camera], outside), name=f"stream {name}")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
-            self._log.info("the streams are kept for the next start" if self._keep_streams else "all streams are closed")
+            self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")
 
     async def _until(self, asked: asyncio.Future[Ending]) -> NoReturn:
         self._keep_streams = await asked is Ending.RESTART
