@@ -15,8 +15,9 @@ demo:
 	@tools/setup run
 	@.venv/bin/overshootd demo $${DEMO_SECONDS:+--seconds "$$DEMO_SECONDS"} $${VIDEO:+--video "$$VIDEO"}
 
-test: lint
+test:
 	@tools/setup test
+	@$(MAKE) -s lint
 	@tools/livekit-server
 	@.venv/bin/python -m pytest
 
