@@ -37,14 +37,14 @@ JOINS_SECONDS = 0.2
 
 def run(path: Path) -> int:
     """Run until a signal. Returns only when the configuration lets no stream run; else it leaves through os._exit."""
-    hold_signals()
     loaded = load(path, os.environ)
+    hold_signals()
     redactor = Redactor(loaded.secrets)
     log = open_log(redactor)
     for problem in loaded.problems:
         log.error(str(problem))
     if loaded.hopeless:
-        log.error(f"no stream can run: {len(loaded.problems)} mistakes in the configuration")
+        log.error("no stream can run with this configuration", mistakes=len(loaded.problems))
         return CONFIG
     code = SOFTWARE
     try:
@@ -73,12 +73,13 @@ async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
         closing.push_async_callback(disk.close, DISK_SECONDS)
         spool = Spool(loaded.state_dir, disk, log, sync_seconds=_sync_seconds(loaded))
         closing.push_async_callback(_close_spool, spool, log)
-        await _open_spool(spool, log)
+        await _open_spool(spool, log, needed=any(stream.enabled for stream in loaded.streams.values()))
         notifier.status(status_line(states, {}))
         notifier.ready()
         outside = Outside(loaded, redactor, log)
         closing.push_async_callback(outside.close)
-        await Daemon(loaded, states, log, disk, spool, notifier.status).run(asked, outside)
+        daemon = Daemon(loaded, states, log, disk, spool, notifier.status, redactor.redact)
+        await daemon.run(asked, outside)
         notifier.stopping()
     return AGAIN if asked.result() is Ending.RESTART else OK
 
@@ -112,11 +113,16 @@ def _exit_within(seconds: float, code: int) -> None:
     timer.start()
 
 
-async def _open_spool(spool: Spool, log: Log) -> None:
+async def _open_spool(spool: Spool, log: Log, *, needed: bool) -> None:
+    """Raises ConfigError when results cannot be stored before somebody acts, and there will be results."""
     try:
         await spool.open()
     except SpoolError as error:
-        log.error(f"{error}; results wait in memory until it can be written")
+        log.error(f"{error}; the first results wait in memory until it can be written")
+    except ConfigError as error:
+        if needed:
+            raise
+        log.error(str(error))
 
 
 async def _close_spool(spool: Spool, log: Log) -> None:

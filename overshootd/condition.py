@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from overshootd.contracts import Log
 
+REASONS = 10
+"""Told at most for one failure. Messages with an address or a number in them would never end."""
+
 
 class Condition:
     """Whether one thing works. `clock` gives seconds, monotonic."""
@@ -15,16 +18,15 @@ class Condition:
         self._what = what
         self._clock = clock
         self._since: float | None = None
-        self._why = ""
+        self._told: set[str] = set()
 
-    def bad(self, why: str) -> None:
-        """It failed. Logged when it worked before, or failed for another reason."""
+    def bad(self, why: str, **context: object) -> None:
+        """It failed. Logged when it worked before, or for a reason not told since: two that alternate are two lines."""
         if self._since is None:
             self._since = self._clock()
-        elif why == self._why:
-            return
-        self._why = why
-        self._log.warning(f"{self._what}: {why}")
+        if why not in self._told and len(self._told) < REASONS:
+            self._told.add(why)
+            self._log.warning(f"{self._what}: {why}", **context)
 
     def good(self) -> None:
         """It works. Logged, with how long it took, when it did not before."""
@@ -32,3 +34,4 @@ class Condition:
             return
         self._log.info(f"{self._what} works again", after_seconds=round(self._clock() - self._since, 1))
         self._since = None
+        self._told.clear()

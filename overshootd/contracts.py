@@ -5,7 +5,7 @@ Cameras are blocking and belong to one thread each; everything else runs in the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -152,6 +152,9 @@ class Subscription(Protocol):
     def start_encoded(self) -> None:
         """From now on `next` gives all access units, beginning with a keyframe. For encoded cameras only."""
 
+    def stop(self) -> None:
+        """From now on nothing is drawn, decoded or kept for this stream; the camera stays open."""
+
     async def next(self) -> Media:
         """The newest due picture not yet taken, or the next access unit.
 
@@ -199,8 +202,11 @@ class PublishStats:
 class Publisher(Protocol):
     """One joined room with one track."""
 
-    async def connect(self, target: PublishTarget, first: Media) -> None:
-        """Join and publish, `first` being in the track before it is published. Raises Transient or Permanent."""
+    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None:
+        """Join, ask for the `first` picture, and publish with that in the track; return once it was sent.
+
+        It is asked for after the join, which may take many seconds. Raises Transient, Permanent, and what `first` does.
+        """
 
     def push(self, media: Media) -> None:
         """Hand over one frame. Never blocks."""

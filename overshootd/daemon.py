@@ -14,7 +14,7 @@ from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import Api, CameraState, Log, Publisher, PublishPlan
 from overshootd.errors import ConfigError
-from overshootd.pacing import need
+from overshootd.pacing import need, period
 from overshootd.records import Records
 from overshootd.sinks.choose import sink_for
 from overshootd.sinks.delivery import Delivery
@@ -63,6 +63,7 @@ class Daemon:
         disk: Disk,
         spool: Spool,
         tell: Callable[[str], None],
+        redact: Callable[[str], str],
     ) -> None:
         self._loaded = loaded
         self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
@@ -71,6 +72,7 @@ class Daemon:
         self._disk = disk
         self._spool = spool
         self._tell = tell
+        self._redact = redact
         self._keep_streams = False
         self._camera_troubles: dict[str, str] = {}
 
@@ -154,6 +156,7 @@ class Daemon:
             await StreamLife(lambda: attempt(parts), records, self._log.bind(stream=name)).run()
         finally:
             camera.close()
+            await records.close()
 
     def _records(self, name: str, config: StreamConfig) -> Records:
         return Records(
@@ -161,11 +164,13 @@ class Daemon:
             origin=Origin(self._loaded.device, name, config.labels),
             prompt=config.inference.prompt,
             with_schema=config.inference.output_schema_json is not None,
+            period=period(config.processing),
             state=self._states[name],
             changed=self._changed,
+            redact=self._redact,
             synced=clock_synced,
             log=self._log.bind(stream=name),
         )
 
     def _changed(self) -> None:
-        self._tell(status_line(self._states, self._camera_troubles))
+        self._tell(self._redact(status_line(self._states, self._camera_troubles)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -32,9 +33,22 @@ def open_log(redactor: Redactor, out: TextIO = sys.stderr) -> Log:
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
         )
         stamp = structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False)
-        log = _wrap(structlog.PrintLogger(out), [stamp, _redact(redactor), renderer])
+        log = _wrap(_Printed(out), [stamp, _redact(redactor), renderer])
     _adopt_libraries(log)
     return log
+
+
+class _Printed:
+    """Lines on a terminal, in a pipe or a file. A reader that is gone or a full disk must not stop a camera."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError):
+            print(line, file=self._out, flush=True)
+
+    debug = info = warning = error = critical = msg
 
 
 def _wrap(logger: Any, last: list[Any]) -> Log:
@@ -86,8 +100,8 @@ def _adopt_libraries(log: Log) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_ToLog(log)]
     root.setLevel(logging.WARNING)
-    # The SDK warns of its own inner life at every leave and reconnection; what matters of it is said by the streams.
-    logging.getLogger("livekit").setLevel(logging.ERROR)
+    # The SDK tells its own inner life at every join, leave and retry; what matters of it the streams say, once.
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
 
 
 class _ToLog(logging.Handler):

@@ -35,6 +35,13 @@ CODEC = "vp8"
 """What every WebRTC receiver must take (RFC 7742), and the cheapest of libwebrtc's software encoders."""
 
 
+def period(processing: FrameProcessing | ClipProcessing) -> float:
+    """Seconds from one result to the next, at most."""
+    if isinstance(processing, ClipProcessing):
+        return processing.clip_length_seconds + processing.delay_seconds
+    return processing.interval_seconds
+
+
 def need(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> CaptureNeed:
     """What to ask of a camera before its format is known."""
     return CaptureNeed(_rate(processing, publish), *(publish.size or BOX))

@@ -5,87 +5,142 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from overshootd.backoff import NETWORK
 from overshootd.condition import Condition
 from overshootd.contracts import Inference, Log, Record, Spool
-from overshootd.errors import Transient
+from overshootd.errors import SpoolError, Transient
 from overshootd.sinks.record import Origin, gap_record, result_record, state_record
 from overshootd.status import State, StreamState
+
+BACKLOG = 256
+"""Records that wait in memory while the spool cannot be written; about 200 kB. Then the stream ends: it is paid for."""
+
+GAP_PERIODS, GAP_SECONDS = 3, 5.0
+"""Results that stay away for so many periods, and for so long, leave a gap in which nothing was watched."""
 
 
 @dataclass(slots=True)
 class Records:
-    """The teller of one stream. `changed` is called after `state` has changed; `synced` says whether the clock can be
-    trusted."""
+    """The teller of one stream, whose results are due every `period` seconds.
+
+    `changed` is called after `state` has changed; `redact` masks secrets, for servers repeat keys in their errors;
+    `synced` says whether the wall clock can be trusted.
+    """
 
     spool: Spool
     origin: Origin
     prompt: str
     with_schema: bool
+    period: float
     state: StreamState
     changed: Callable[[], None]
+    redact: Callable[[str], str]
     synced: Callable[[], bool]
     log: Log
+    clock: Callable[[], float] = time.monotonic
     _storing: Condition = field(init=False)
+    _waiting: deque[Record] = field(init=False, default_factory=deque)
+    _told: Condition = field(init=False)
     _prompt_told: bool = field(init=False, default=False)
-    _dark_since: float | None = field(init=False, default=None)
+    _last: float | None = field(init=False, default=None)  # monotonic time of the last result
+    _dark: str | None = field(init=False, default=None)  # why nothing is watched, since the stream was live
+    _unsynced: float | None = field(init=False, default=None)  # wall minus monotonic time, while it cannot be trusted
 
     def __post_init__(self) -> None:
-        self._storing = Condition(self.log, "storing results", time.monotonic)
+        self._storing = Condition(self.log, "storing results", self.clock)
+        self._told = Condition(self.log, "stream", self.clock)
 
     async def result(self, inference: Inference, stream_id: str) -> None:
-        """Store one result. Returns when it is with the kernel, however long a full disk takes."""
+        """Store one result: when this returns it is with the kernel, or waits for a disk that is full.
+
+        Raises Transient when more wait than BACKLOG.
+        """
+        now = self.clock()
+        self._tell_offset(inference.received_at, now)
         if self.state.state is not State.LIVE:
-            await self._live(inference, stream_id)
-        await self._append(result_record(self.origin, inference, with_schema=self.with_schema, synced=self.synced()))
+            self._live(inference.received_at, stream_id)
+        self._gap(inference.received_at, now)
+        self._last = now
+        self._add(result_record(self.origin, inference, with_schema=self.with_schema, synced=self.synced()))
         self.state.results += 1
-        self.state.last_result = inference.received_at
+        if not await self._flush() and len(self._waiting) > BACKLOG:
+            raise Transient("results cannot be stored")
 
     async def enter(self, state: State, why: str) -> None:
-        """The stream is no longer live. Told when the state or its reason changes; a record only when the state
-        does."""
-        if (state, why) == (self.state.state, self.state.why):
-            return
-        left_live, same = self.state.state is State.LIVE, self.state.state is state
-        if left_live:
-            self._dark_since = self.state.last_result
+        """The stream is no longer live. Returns once that is stored: a stream that could not store is not begun."""
+        why = self.redact(why)
+        if self.state.state is State.LIVE:
+            self._dark = why
+        if self.state.state is not state:
+            self._add(state_record(self.origin, time.time(), state, why=why, synced=self.synced()))
         self._set(state, why)
-        if not same:
-            await self._append(state_record(self.origin, time.time(), state, why=why, synced=self.synced()))
+        self._say(state, why)
+        attempt = 0
+        while not await self._flush():
+            await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
+            attempt += 1
 
-    async def _live(self, inference: Inference, stream_id: str) -> None:
-        why = self.state.why
-        self._set(State.LIVE, "", stream_id=stream_id)
-        now = inference.received_at
+    async def close(self) -> None:
+        """A last try to store what waits."""
+        if not await self._flush():
+            self.log.error(f"{len(self._waiting)} records are lost: they could not be stored before the end")
+
+    def _live(self, at: float, stream_id: str) -> None:
+        self._set(State.LIVE, "")
+        self._told.good()
+        self.log.info("live", stream_id=stream_id)
         prompt = None if self._prompt_told else self.prompt
-        await self._append(
-            state_record(self.origin, now, State.LIVE, stream_id=stream_id, prompt=prompt, synced=self.synced())
-        )
         self._prompt_told = True
-        if self._dark_since is not None:
-            await self._append(gap_record(self.origin, self._dark_since, now, why, synced=self.synced()))
-            self._dark_since = None
+        self._add(state_record(self.origin, at, State.LIVE, stream_id=stream_id, prompt=prompt, synced=self.synced()))
 
-    def _set(self, state: State, why: str, **context: str) -> None:
+    def _gap(self, at: float, now: float) -> None:
+        """Tell the time since the last result if nothing was watched in it; measured by the clock that never steps."""
+        if self._last is None:
+            return
+        silent = now - self._last
+        if self._dark is not None or silent > max(GAP_PERIODS * self.period, GAP_SECONDS):
+            why = self._dark or "no results came"
+            self._add(gap_record(self.origin, at - silent, at, why, synced=self.synced()))
+        self._dark = None
+
+    def _tell_offset(self, at: float, now: float) -> None:
+        """At the first sync, tell by how much the times in the records before it were wrong."""
+        if not self.synced():
+            self._unsynced = at - now if self._unsynced is None else self._unsynced
+        elif self._unsynced is not None:
+            offset = at - now - self._unsynced
+            self._add(state_record(self.origin, at, "clock synced", offset=offset, synced=True))
+            self._unsynced = None
+
+    def _set(self, state: State, why: str) -> None:
         self.state.state, self.state.why = state, why
-        say = {State.LIVE: self.log.info, State.ENDED: self.log.info, State.WAITING: self.log.warning}.get(
-            state, self.log.error
-        )
-        say(f"{state}: {why}" if why else f"{state}", **context)
         self.changed()
 
-    async def _append(self, record: Record) -> None:
-        attempt = 0
-        while True:
+    def _say(self, state: State, why: str) -> None:
+        """What passes by itself is a warning once a reason; what needs a person, or is the end, is said each time."""
+        match state:
+            case State.WAITING:
+                self._told.bad(why)
+            case State.ENDED:
+                self.log.info(f"ended: {why}")
+            case _:
+                self.log.error(f"{state}: {why}")
+
+    def _add(self, record: Record) -> None:
+        self._waiting.append(record)
+
+    async def _flush(self) -> bool:
+        """Store what waits, in order. False when it cannot be."""
+        while self._waiting:
             try:
-                await self.spool.append(record)
-            except Transient as error:
+                await self.spool.append(self._waiting[0])
+            except SpoolError as error:
                 self._storing.bad(str(error))
-                await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
-                attempt += 1
-            else:
-                self._storing.good()
-                return
+                return False
+            self._waiting.popleft()
+        self._storing.good()
+        return True

@@ -7,17 +7,18 @@ The first failure ends the attempt; everything closes in reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from overshootd.config.model import ClipProcessing, FrameProcessing, StreamConfig
 from overshootd.contracts import Api, Publisher, PublishPlan, Session, StreamSpec, Subscription
-from overshootd.errors import CameraEnded, CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient
-from overshootd.pacing import Pacer, plan
+from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient
+from overshootd.pacing import Pacer, period, plan
 from overshootd.records import Records
 
+CREATE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 5.0
 """Seconds for leaving the room and the DELETE, side by side; the daemon has 10 s for its whole end."""
 
@@ -42,9 +43,9 @@ async def attempt(parts: Parts) -> NoReturn:
     # A stream is billed from its creation: none is made before the camera gives pictures.
     camera = await parts.camera.ready()
     publishing = plan(parts.config.processing, parts.config.publish, camera)
-    parts.camera.start(Pacer(publishing.fps, camera.fps).due, publishing.width, publishing.height)
     session = await _create(parts.api, spec(parts.config))
     publisher = parts.publisher(publishing)
+    parts.camera.start(Pacer(publishing.fps, camera.fps).due, publishing.width, publishing.height)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(session.keep_lease(), name="lease")
@@ -53,6 +54,7 @@ async def attempt(parts: Parts) -> NoReturn:
     except BaseExceptionGroup as group:
         raise reason(group) from group
     finally:
+        parts.camera.stop()
         await _close(publisher, session, parts.keep_stream())
     raise AssertionError("unreachable: the tasks never return")
 
@@ -81,12 +83,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def silence_limit(processing: FrameProcessing | ClipProcessing) -> float:
     """Seconds without any result after which the stream is not believed any more."""
-    period = (
-        processing.interval_seconds
-        if isinstance(processing, FrameProcessing)
-        else processing.clip_length_seconds + processing.delay_seconds
-    )
-    return max(60.0, 5.0 * period)
+    return max(120.0, 5.0 * period(processing))
 
 
 async def _create(api: Api, wanted: StreamSpec) -> Session:
@@ -95,15 +92,14 @@ async def _create(api: Api, wanted: StreamSpec) -> Session:
         return await asyncio.shield(creating)
     except asyncio.CancelledError:
         # The request may have arrived: a stream whose id nobody read is billed until its lease ends.
-        await asyncio.wait([creating], timeout=CLOSE_TIMEOUT / 2)
-        if creating.done() and not creating.cancelled() and creating.exception() is None:
+        await _within(CREATE_TIMEOUT, [creating])
+        if not creating.cancelled() and creating.exception() is None:
             await creating.result().close()
-        creating.cancel()
         raise
 
 
 async def _publish(camera: Subscription, publisher: Publisher, session: Session) -> None:
-    await publisher.connect(session.target, await camera.next())
+    await publisher.connect(session.target, camera.next)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publisher.watch(), name="watch")
         tasks.create_task(_pump(camera, publisher), name="pump")
@@ -130,9 +126,22 @@ async def _close(publisher: Publisher, session: Session, keep_stream: bool) -> N
     closing = [asyncio.create_task(publisher.close(), name="leave")]
     if not keep_stream:
         closing.append(asyncio.create_task(session.close(), name="delete"))
-    done, late = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+    try:
+        await _within(CLOSE_TIMEOUT, closing)
+    except asyncio.CancelledError:
+        # The end of the daemon may come while an attempt closes; the DELETE is under way, and money.
+        await _within(CLOSE_TIMEOUT, closing)
+        raise
+    for task in closing:
+        if not task.cancelled():
+            task.result()
+
+
+async def _within(seconds: float, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for tasks; those that take longer are cancelled, and awaited. Itself cancelled, it leaves them running."""
+    await asyncio.wait(tasks, timeout=seconds)
+    late = [task for task in tasks if not task.done()]
     for task in late:
         task.cancel()
-    errors = [error for task in done if (error := task.exception())]
-    if errors and not isinstance(errors[0], OvershootdError):
-        raise errors[0]
+    if late:
+        await asyncio.wait(late, timeout=1.0)

@@ -15,7 +15,10 @@ from overshootd.records import Records
 from overshootd.status import State
 
 STABLE_SECONDS = 60.0
-"""An attempt that lived this long proves that the way works: the next failure starts the backoff anew."""
+"""An attempt that gave results and lived this long proves that the way works: the next failure starts the backoff anew.
+
+One that gave none proves nothing, however long it was billed.
+"""
 
 
 def delay(error: Exception, failures: int, uniform: Uniform) -> float:
@@ -39,7 +42,7 @@ class StreamLife:
         """Return when the camera came to its end or the configuration cannot work; else never."""
         failures = 0
         while True:
-            began = time.monotonic()
+            began, results = time.monotonic(), self.records.state.results
             error = await self._try()
             match error:
                 case CameraEnded():
@@ -48,7 +51,8 @@ class StreamLife:
                     return await self.records.enter(State.STOPPED, str(error))
                 case _:
                     await self.records.enter(State.REFUSED if isinstance(error, Refused) else State.WAITING, str(error))
-            failures = 0 if time.monotonic() - began > STABLE_SECONDS else failures
+            worked = self.records.state.results > results and time.monotonic() - began > STABLE_SECONDS
+            failures = 0 if worked else failures
             await asyncio.sleep(delay(error, failures, random.uniform))
             failures += 1
 

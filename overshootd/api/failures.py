@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from overshootd.errors import OvershootdError, Permanent, Refused, StreamGone, Transient
@@ -15,7 +15,6 @@ class Operation(StrEnum):
     PROMPT = "prompt"
     INFO = "info"
     DELETE = "delete"
-    MODELS = "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,14 @@ class Decision:
 
     do: Do
     message: str
-    retry_after: float | None = field(default=None)
+    retry_after: float | None = None
     may_delete: bool = True
+    request_id: str | None = None
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What the log shows beside the message: the API's name for the request, to ask its owners about."""
+        return {"request_id": self.request_id} if self.request_id else {}
 
     def error(self) -> OvershootdError:
         """The exception that carries this decision up to the stream's supervisor."""
@@ -95,7 +100,7 @@ def decide(operation: Operation, seen: Seen) -> Decision:
         case SocketClosed(code, reason):
             return _closed(code, reason)
         case HttpAnswer():
-            return _answered(operation, seen)
+            return replace(_answered(operation, seen), request_id=seen.request_id)
 
 
 def _closed(code: int | None, reason: str) -> Decision:
@@ -115,12 +120,15 @@ def _code_and_reason(code: int | None, reason: str) -> str:
 
 def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
     said = f"{operation}: {seen.status}{' ' + seen.error if seen.error else ''}"
+    if operation is Operation.RESULTS and seen.status not in (401, 403):
+        # A WebSocket handshake is refused without the API's JSON: whoever refused it, the lease decides.
+        return Decision(Do.ASK_LEASE, f"the results socket was refused ({said})", seen.retry_after)
     if seen.status >= 500 or seen.status in (408, 425):
         return Decision(Do.RETRY, said, seen.retry_after)
-    if seen.error is None:
-        # While a stream lives its lease decides, so only a create is slowed down.
-        do = Do.RETRY_SLOWLY if operation is Operation.CREATE else Do.RETRY
-        return Decision(do, f"what answers is not the API, perhaps a captive portal ({said}, no JSON)")
+    # While a stream lives its lease decides, so only a create is slowed down by what the table does not name.
+    unnamed = Do.RETRY_SLOWLY if operation is Operation.CREATE else Do.RETRY
+    if seen.error is None and operation is not Operation.RESULTS:
+        return Decision(unnamed, f"what answers is not the API, perhaps a captive portal ({said}, no JSON)")
     match seen.status:
         case 401:
             return Decision(Do.RETRY_SLOWLY, f"the API does not accept the key ({said})")
@@ -133,20 +141,22 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
         case 409:
             return Decision(Do.OTHER_REGION, f"wrong region ({said})")
         case 429 if operation is Operation.CREATE:
-            why = "five streams are open on this key; other devices, or an earlier run, hold them"
+            why = "five streams are open on this key, by this device, others or an earlier run"
             return Decision(Do.FREE_STREAMS, f"{why} ({said})", seen.retry_after)
         case 429:
             return Decision(Do.RETRY, said, seen.retry_after)
-        case _:
+        case 400 | 422 if operation in (Operation.CREATE, Operation.PROMPT):
             details = f"; {seen.details}" if seen.details else ""
             return Decision(Do.STOP, f"the API refuses the configuration ({said}{details})")
+        case _:
+            return Decision(unnamed, f"an answer that the API's contract does not name ({said})", seen.retry_after)
 
 
 def _not_there(operation: Operation, said: str) -> Decision:
     match operation:
         case Operation.DELETE:
             return Decision(Do.NOTHING, f"the stream was gone already ({said})")
-        case Operation.CREATE | Operation.MODELS:
+        case Operation.CREATE:
             return Decision(Do.RETRY_SLOWLY, f"this API version is no longer there, or base_url is wrong ({said})")
         case _:
             return Decision(Do.NEW_STREAM, f"the API no longer knows the stream ({said})")

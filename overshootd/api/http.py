@@ -13,6 +13,7 @@ import httpx
 
 from overshootd.api.failures import HttpAnswer, NoAnswer
 from overshootd.config.secret import Secret
+from overshootd.errors import ConfigError
 
 CONNECT_TIMEOUT = 5.0
 LONGEST_ANSWER = 1_000_000
@@ -33,9 +34,12 @@ class Http:
     """One pool of connections for all streams."""
 
     def __init__(self, tls: ssl.SSLContext, user_agent: str) -> None:
-        self._client = httpx.AsyncClient(
-            verify=tls, headers={"user-agent": user_agent}, limits=httpx.Limits(max_connections=20)
-        )
+        """Raises ConfigError when the environment names a proxy that cannot be used."""
+        headers, limits = {"user-agent": user_agent}, httpx.Limits(max_connections=20)
+        try:
+            self._client = httpx.AsyncClient(verify=tls, headers=headers, limits=limits)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConfigError(f"the proxy that the environment names cannot be used: {error}") from error
 
     async def request(
         self, method: str, url: str, *, key: Secret, body: Mapping[str, Any] | None = None, timeout: float
@@ -44,18 +48,18 @@ class Http:
         try:
             # httpx counts its timeouts per read; a server that drips bytes would outlast the lease.
             async with asyncio.timeout(timeout):
-                response = await self._client.request(
+                async with self._client.stream(
                     method,
                     url,
                     json=body,
                     headers={"authorization": f"Bearer {key.reveal()}"},
                     timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-                )
+                ) as response:
+                    return _answer(response, await _read(response))
         except TimeoutError:
             return NoAnswer(f"no answer within {timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return NoAnswer(_why(error))
-        return _answer(response)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -65,8 +69,18 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _answer(response: httpx.Response) -> Answer:
-    body = _json_object(response)
+async def _read(response: httpx.Response) -> bytes:
+    """The body, or as much of it as LONGEST_ANSWER: what is longer is not the API's, and must not fill the memory."""
+    body = b""
+    async for chunk in response.aiter_bytes(chunk_size=65536):
+        body += chunk
+        if len(body) > LONGEST_ANSWER:
+            break
+    return body
+
+
+def _answer(response: httpx.Response, content: bytes) -> Answer:
+    body = _json_object(content)
     if response.is_success and (body is not None or response.status_code == 204):
         return Success(body or {})
     error = body.get("error") if body else None
@@ -79,10 +93,10 @@ def _answer(response: httpx.Response) -> Answer:
     )
 
 
-def _json_object(response: httpx.Response) -> Mapping[str, Any] | None:
+def _json_object(content: bytes) -> Mapping[str, Any] | None:
     try:
-        body = json.loads(response.content[:LONGEST_ANSWER])
-    except ValueError:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHORTEST_TTL = 6.0
+SHORTEST_TTL, LONGEST_TTL = 6.0, 300.0
+"""Sources name 30, 45 and 300 s (api/README.md, v0.2 point 3); what is said beyond is taken as the nearest of these."""
+
 LONGEST_INTERVAL = 20.0
 """v0.2 resumes inference after a deploy at the next keepalive, and asks for one every 10 to 20 s (api/README.md)."""
 
@@ -24,7 +26,7 @@ class Lease:
 
     @property
     def _ttl(self) -> float:
-        return max(self.ttl or UNKNOWN_TTL, SHORTEST_TTL)
+        return min(max(self.ttl or UNKNOWN_TTL, SHORTEST_TTL), LONGEST_TTL)
 
     @property
     def due(self) -> float:

@@ -56,7 +56,7 @@ async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: floa
             max_queue=QUEUE,
         )
     except InvalidStatus as refused:
-        raise SocketEnded(HttpAnswer(refused.response.status_code, error="the socket was refused")) from refused
+        raise SocketEnded(HttpAnswer(refused.response.status_code, error=None)) from refused
     except (OSError, TimeoutError, WebSocketException) as error:
         raise SocketEnded(NoAnswer(f"{type(error).__name__}: {error}")) from error
     try:

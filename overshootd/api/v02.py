@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeGuard
 
 from overshootd.api.failures import Decision, Do, Operation, decide
 from overshootd.api.http import Answer, Http, Success
@@ -24,6 +24,9 @@ from overshootd.errors import StreamGone, Transient
 REQUEST_TIMEOUT = 15.0
 DELETE_TIMEOUT = 4.0
 """Well under the 10 s that an orderly end may take."""
+
+MAD_TTL = 1e6
+"""Seconds. Nobody leases for eleven days: a number beyond (or infinity) is a mistake, and tells nothing."""
 
 RESULT_KEYS = {"id": str, "result": str, "ok": bool}
 """What makes a message a result; the rest is kept as it comes (v0.2.yaml, InferenceResult)."""
@@ -52,17 +55,33 @@ class V02:
         }
         sent = time.monotonic()
         created = _expect(Operation.CREATE, await self.call("POST", "/streams", body))
-        return V02Session(self, created, sent, self._log)
+        if not _text(stream_id := created.get("stream_id")):
+            raise Transient("create: the answer names no stream")
+        livekit = created.get("livekit")
+        if not isinstance(livekit, Mapping) or not _text(livekit.get("url")) or not _text(livekit.get("token")):
+            await self.delete(stream_id, self._log)  # it exists, and is billed
+            raise Transient("create: the answer names no room")
+        target = self.target(livekit["url"], livekit["token"])
+        return V02Session(self, stream_id, target, Lease(_ttl(created.get("lease")), sent), self._log)
+
+    async def delete(self, stream_id: str, log: Log) -> None:
+        """DELETE, for DELETE_TIMEOUT at most; a failure is logged, for the lease ends the stream anyway."""
+        answer = await self.call("DELETE", f"/streams/{stream_id}", timeout=DELETE_TIMEOUT)
+        if isinstance(answer, Success):
+            return
+        decision = decide(Operation.DELETE, answer)
+        if decision.do is not Do.NOTHING:
+            log.warning(f"not closed at the API, billed until the lease ends: {decision.message}")
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = REQUEST_TIMEOUT
     ) -> Answer:
         return await self._http.request(method, self._base + path, key=self._key, body=body, timeout=timeout)
 
-    def target(self, url: object, token: object) -> PublishTarget:
+    def target(self, url: str, token: str) -> PublishTarget:
         """The token is hidden before anybody can log it."""
-        self._hide(Secret(str(token)))
-        return PublishTarget(str(url), str(token))
+        self._hide(Secret(token))
+        return PublishTarget(url, token)
 
     def results_socket(self, stream_id: str, timeout: float) -> AbstractAsyncContextManager[ResultsSocket]:
         url = f"ws{self._base.removeprefix('http')}/ws/streams/{stream_id}"
@@ -72,14 +91,11 @@ class V02:
 class V02Session:
     """One stream. Satisfies contracts.Session."""
 
-    def __init__(self, api: V02, created: Mapping[str, Any], sent: float, log: Log) -> None:
-        try:
-            self.stream_id = str(created["stream_id"])
-            self.target = api.target(created["livekit"]["url"], created["livekit"]["token"])
-        except (KeyError, TypeError) as error:
-            raise Transient(f"create: the answer has no usable {error}") from error
+    def __init__(self, api: V02, stream_id: str, target: PublishTarget, lease: Lease, log: Log) -> None:
+        self.stream_id = stream_id
+        self.target = target
         self._api = api
-        self._lease = Lease(_ttl(created.get("lease")), sent)
+        self._lease = lease
         self._asking = asyncio.Lock()
         self._may_delete = True
         self._log = log.bind(stream_id=self.stream_id)
@@ -109,10 +125,8 @@ class V02Session:
     async def _renew(self) -> None:
         attempt = 0
         while (decision := await self._ask()) is not None:
-            self._keepalive_works.bad(decision.message)
-            self._may_delete &= decision.may_delete
-            if decision.do is not Do.RETRY:
-                raise decision.error()
+            self._keepalive_works.bad(decision.message, **decision.context)
+            self._end_unless(decision, Do.RETRY)
             if self._lease.expired(time.monotonic()):
                 raise StreamGone(f"the lease ran out; {decision.message}")
             backoff = Backoff(NETWORK.base, self._lease.longest_delay)
@@ -128,9 +142,15 @@ class V02Session:
         if not isinstance(answer, Success):
             return decide(Operation.KEEPALIVE, answer)
         self._lease = Lease(_ttl(answer.body), sent)
-        if token := answer.body.get("livekit_token"):
+        if _text(token := answer.body.get("livekit_token")):
             self.target = self._api.target(self.target.url, token)
         return None
+
+    def _end_unless(self, decision: Decision, *bearable: Do) -> None:
+        """Raise what ends the stream, remembering whether it is ours to delete."""
+        self._may_delete &= decision.may_delete
+        if decision.do not in bearable:
+            raise decision.error()
 
     # -- results
 
@@ -152,8 +172,7 @@ class V02Session:
     async def _after_close(self, decision: Decision, attempt: int) -> None:
         """Return when the socket may be opened again, or raise what ends the stream."""
         self._socket_works.bad(decision.message)
-        if decision.do not in (Do.RETRY, Do.ASK_LEASE):
-            raise decision.error()
+        self._end_unless(decision, Do.RETRY, Do.ASK_LEASE)
         # Any close means the same: ask at once; it also makes the server infer again after a deploy.
         await self.verify()
         await asyncio.sleep(NETWORK.delay(attempt, random.uniform, decision.retry_after) if attempt else 0.0)
@@ -163,7 +182,7 @@ class V02Session:
         try:
             body = json.loads(message)
             wrong = [key for key, kind in RESULT_KEYS.items() if not isinstance(body[key], kind)]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             self._messages_sound.bad(f"not a result, left out ({type(error).__name__}: {error})")
             return None
         if wrong:
@@ -184,14 +203,8 @@ class V02Session:
         return _expect(Operation.INFO, await self._api.call("GET", f"/streams/{self.stream_id}/info"))
 
     async def close(self) -> None:
-        if not self._may_delete:
-            return
-        answer = await self._api.call("DELETE", f"/streams/{self.stream_id}", timeout=DELETE_TIMEOUT)
-        if isinstance(answer, Success):
-            return
-        decision = decide(Operation.DELETE, answer)
-        if decision.do is not Do.NOTHING:
-            self._log.warning(f"not closed at the API, billed until the lease ends: {decision.message}")
+        if self._may_delete:
+            await self._api.delete(self.stream_id, self._log)
 
 
 def _expect(operation: Operation, answer: Answer) -> Mapping[str, Any]:
@@ -201,7 +214,14 @@ def _expect(operation: Operation, answer: Answer) -> Mapping[str, Any]:
     raise decide(operation, answer).error()
 
 
+def _text(value: object) -> TypeGuard[str]:
+    """Whether it is a string with something in it."""
+    return isinstance(value, str) and bool(value)
+
+
 def _ttl(lease: object) -> float | None:
     """`ttl_seconds` of a lease or a keepalive; None when it is not given or makes no sense."""
     ttl = lease.get("ttl_seconds") if isinstance(lease, Mapping) else None
-    return float(ttl) if isinstance(ttl, int | float) and ttl > 0 else None
+    if not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl < MAD_TTL:
+        return None
+    return float(ttl)

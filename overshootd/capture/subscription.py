@@ -54,6 +54,9 @@ class FeedSubscription:
     def start_encoded(self) -> None:
         self._want(Wanted(None))
 
+    def stop(self) -> None:
+        self._want(None)
+
     async def next(self) -> Media:
         while True:
             with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from livekit import rtc
@@ -58,6 +58,7 @@ class LiveKit:
 
     def adopt(self, room: rtc.Room, join: asyncio.Task[None], log: Log) -> None:
         """Let a join that nobody waits for any more end by itself, then leave its room."""
+        log.info("a join is left to end by itself")
         leaving = asyncio.create_task(_leave_after(room, join, log), name="leave after join")
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
@@ -102,15 +103,16 @@ class LiveKitPublisher:
         self._sent = PublishStats()
         self._room.on("disconnected", self._on_disconnected)
 
-    async def connect(self, target: PublishTarget, first: Media) -> None:
+    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None:
         self._join = asyncio.create_task(self._room.connect(target.url, target.token, JOIN_OPTIONS), name="join")
         try:
             await asyncio.shield(self._join)
         except rtc.ConnectError as error:
             raise Transient(f"joining the room failed: {error.message}") from error
-        self.push(first)
+        media = await first()
+        self.push(media)
         await self._publish()
-        await self._until_encoded(first)
+        await self._until_encoded(media)
 
     async def _publish(self) -> None:
         track = rtc.LocalVideoTrack.create_video_track("camera", self._source)

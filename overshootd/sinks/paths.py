@@ -13,7 +13,6 @@ FILE_MODE = 0o640
 HOPELESS = {
     errno.EACCES,
     errno.EPERM,
-    errno.EROFS,
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EISDIR,
@@ -23,7 +22,7 @@ HOPELESS = {
 
 
 def is_hopeless(error: OSError) -> bool:
-    """Whether a person must act: it does not pass by itself, as a full disk may."""
+    """Whether a person must act: it does not pass by itself, as a full disk or a read-only card may."""
     return error.errno in HOPELESS
 
 

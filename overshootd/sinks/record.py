@@ -57,13 +57,18 @@ def state_record(
     why: str = "",
     stream_id: str | None = None,
     prompt: str | None = None,
+    offset: float | None = None,
 ) -> Record:
-    """The stream changed its state at `at` (seconds since the epoch). `prompt` is given when it is a new one."""
+    """The stream changed its state at `at` (seconds since the epoch). `prompt` is given when it is a new one.
+
+    `offset`: seconds to add to the times of the stream's earlier records that say `clock_synced` false.
+    """
     optional = {
         "why": why or None,
         "stream_id": stream_id,
         "prompt_sha": _digest(prompt),
         "prompt": prompt,
+        "offset_seconds": None if offset is None else round(offset, 3),
     }
     content = {key: value for key, value in optional.items() if value is not None}
     return _record("state", origin, at, {"clock_synced": synced, "state": state, **content})

@@ -349,10 +349,8 @@ async def test_a_disk_that_becomes_read_only_is_transient(disk: Disk, tmp_path: 
         await sink.deliver(lines(0, 1))
         await sink.close()
         remount(card, "ro")
-        with pytest.raises(Transient, match="Read-only file system"):
+        with pytest.raises(Transient, match=f"{card}/yard.jsonl: user .* mount it read-write, or set path to"):
             await sink.deliver(lines(1, 2))
-        with pytest.raises(ConfigError, match=f"{card}/yard.jsonl: user .* mount it read-write, or set path to"):
-            await open_sink(disk, card / "yard.jsonl").open()
         remount(card, "rw")
         await sink.deliver(lines(1, 2))
         assert content([card / "yard.jsonl"]) == lines(0, 2)

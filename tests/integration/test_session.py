@@ -161,3 +161,24 @@ async def test_nobody_at_the_other_end_is_a_network_failure(http: Http) -> None:
     with pytest.raises(Transient) as raised:
         await api(http, "http://127.0.0.1:9/v0.2").create(SPEC)
     assert type(raised.value) is Transient
+
+
+async def test_a_stream_that_is_somebody_elses_by_its_results_socket_is_not_deleted_either(
+    lab: Lab, http: Http
+) -> None:
+    session = await api(http, lab.base).create(SPEC)
+    await lab.faults({"fault": "status", "status": 403, "operation": "results"})
+    with pytest.raises(Refused):
+        async with aclosing(session.results()) as results, asyncio.timeout(10):
+            await anext(results)
+    await session.close()
+    assert await info(lab, session.stream_id) == 200
+
+
+async def test_a_portal_that_answers_the_results_socket_ends_nothing(lab: Lab, http: Http) -> None:
+    session = await api(http, lab.base).create(SPEC)
+    await lab.faults({"fault": "not_json", "operation": "results", "count": 2})
+    async with aclosing(session.results()) as results, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(feed(lab, session))
+        assert (await anext(results)).api["ok"]
+        feeding.cancel()

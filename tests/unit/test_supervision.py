@@ -61,7 +61,7 @@ def test_an_error_of_our_own_is_not_taken_for_a_failure_of_the_network() -> None
 
 
 def test_silence_is_believed_longer_for_slow_streams() -> None:
-    assert silence_limit(FrameProcessing(interval_seconds=2)) == 60.0
+    assert silence_limit(FrameProcessing(interval_seconds=2)) == 120.0
     assert silence_limit(FrameProcessing(interval_seconds=60)) == 300.0
     assert silence_limit(ClipProcessing(clip_length_seconds=10, delay_seconds=50, target_fps=1)) == 300.0
 

@@ -41,6 +41,18 @@ ROWS = [
     # A portal's 404 says nothing of the stream: the lease decides.
     (HttpAnswer(404, None), Operation.KEEPALIVE, Do.RETRY),
     (HttpAnswer(404, "unknown"), Operation.DELETE, Do.NOTHING),
+    # A handshake is refused without JSON, by whoever stands in the way: only a keepalive can tell.
+    (HttpAnswer(200, None), Operation.RESULTS, Do.ASK_LEASE),
+    (HttpAnswer(404, None), Operation.RESULTS, Do.ASK_LEASE),
+    (HttpAnswer(426, None), Operation.RESULTS, Do.ASK_LEASE),
+    (HttpAnswer(503, None), Operation.RESULTS, Do.ASK_LEASE),
+    (HttpAnswer(401, None), Operation.RESULTS, Do.RETRY_SLOWLY),
+    (HttpAnswer(403, None), Operation.RESULTS, Do.RETRY_SLOWLY),
+    # What the table does not name stops nothing for good.
+    (HttpAnswer(405, "no"), Operation.CREATE, Do.RETRY_SLOWLY),
+    (HttpAnswer(451, "no"), Operation.KEEPALIVE, Do.RETRY),
+    (HttpAnswer(422, "no"), Operation.KEEPALIVE, Do.RETRY),
+    (HttpAnswer(422, "no"), Operation.PROMPT, Do.STOP),
 ]
 
 
@@ -68,13 +80,16 @@ def test_the_servers_retry_after_is_kept() -> None:
     ("seen", "kind"),
     [
         (HttpAnswer(401, "x"), Refused),
-        (HttpAnswer(422, "x"), Permanent),
         (HttpAnswer(404, "x"), StreamGone),
         (HttpAnswer(429, "x"), Transient),
     ],
 )
 def test_a_decision_becomes_the_error_of_its_kind(seen: HttpAnswer, kind: type[Exception]) -> None:
     assert type(decide(Operation.KEEPALIVE, seen).error()) is kind
+
+
+def test_a_refused_configuration_is_permanent() -> None:
+    assert type(decide(Operation.CREATE, HttpAnswer(422, "x")).error()) is Permanent
 
 
 @given(

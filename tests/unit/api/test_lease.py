@@ -26,6 +26,13 @@ def test_a_lease_is_expired_from_its_end_on_and_not_before(ttl: float) -> None:
     assert lease.expired(50.0 + ttl)
 
 
+@given(st.floats(300.0, 1e300) | st.just(float("inf")))
+def test_no_lease_is_believed_to_be_longer_than_any_source_names(ttl: float) -> None:
+    lease = Lease(ttl, sent=0.0)
+    assert lease.longest_delay <= 30.0
+    assert lease.expired(300.0)
+
+
 def test_without_a_ttl_the_lease_is_renewed_as_the_shortest_known_and_never_given_up() -> None:
     lease = Lease(None, sent=0.0)
     assert lease.due == 10.0

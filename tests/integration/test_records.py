@@ -1,0 +1,170 @@
+"""What a stream tells, into a real spool: nothing lost on a full disk, every dark time told, no secret in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from overshootd.contracts import Inference
+from overshootd.errors import Transient
+from overshootd.records import BACKLOG, Records
+from overshootd.sinks.disk import Disk
+from overshootd.sinks.record import Origin
+from overshootd.sinks.spool import Spool
+from overshootd.status import State, StreamState
+from tests.integration.sink_lab import small_filesystem
+
+PERIOD = 2.0
+START = 1_790_000_000.0
+
+
+@dataclass
+class Bench:
+    """Records on a spool, a clock that the test moves, and what was stored so far."""
+
+    spool: Spool
+    monotonic: float = 1000.0
+    step: float = 0.0  # how far the wall clock was set
+    synced: bool = True
+    records: Records = field(init=False)
+
+    def __post_init__(self) -> None:
+        (self._cursor,) = self.spool.attach("yard", ["test"])
+        self.records = Records(
+            spool=self.spool,
+            origin=Origin("pi", "yard", {}),
+            prompt="Who?",
+            with_schema=False,
+            period=PERIOD,
+            state=StreamState(),
+            changed=lambda: None,
+            redact=lambda text: text.replace("ovs_secret", "***"),
+            synced=lambda: self.synced,
+            log=structlog.get_logger(),
+            clock=lambda: self.monotonic,
+        )
+
+    async def result(self, after: float = PERIOD, text: str = "nobody") -> None:
+        self.monotonic += after
+        at = START + self.monotonic + self.step
+        await self.records.result(Inference(at, {"id": "1", "result": text, "ok": True}), "s1")
+
+    async def stored(self, kind: str) -> list[dict[str, Any]]:
+        seq, lines = await self._cursor.read()
+        if lines:
+            self._cursor.given(seq)
+        self._seen.extend(json.loads(line) for line in lines)
+        return [record for record in self._seen if record["type"] == kind]
+
+    _seen: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+async def disk() -> AsyncIterator[Disk]:
+    one = Disk()
+    yield one
+    await one.close(5.0)
+
+
+@pytest.fixture
+async def bench(disk: Disk, tmp_path: Path) -> AsyncIterator[Bench]:
+    spool = Spool(tmp_path, disk, structlog.get_logger())
+    yield Bench(spool)
+    await spool.close(5.0)
+
+
+async def test_results_on_time_leave_no_gap(bench: Bench) -> None:
+    for _ in range(5):
+        await bench.result()
+    assert await bench.stored("gap") == []
+    assert len(await bench.stored("result")) == 5
+
+
+async def test_results_that_stay_away_leave_a_gap_though_the_stream_is_live(bench: Bench) -> None:
+    await bench.result()
+    await bench.result(after=11.0)
+    (gap,) = await bench.stored("gap")
+    assert gap["why"] == "no results came"
+    assert seconds(gap["to"]) - seconds(gap["from"]) == pytest.approx(11.0, abs=0.01)
+
+
+async def test_a_gap_is_as_long_as_it_was_though_the_clock_was_set_back(bench: Bench) -> None:
+    await bench.result()
+    await bench.records.enter(State.WAITING, "keepalive: 503")
+    bench.step = -3600.0
+    await bench.result(after=30.0)
+    (gap,) = await bench.stored("gap")
+    assert gap["why"] == "keepalive: 503"
+    assert seconds(gap["to"]) - seconds(gap["from"]) == pytest.approx(30.0, abs=0.01)
+
+
+async def test_the_first_sync_of_the_clock_tells_by_how_much_it_was_wrong(bench: Bench) -> None:
+    bench.synced = False
+    await bench.result()
+    bench.synced, bench.step = True, 86400.0
+    await bench.result()
+    (_, told) = await bench.stored("state")
+    assert (told["state"], told["offset_seconds"]) == ("clock synced", 86400.0)
+    assert [record["clock_synced"] for record in await bench.stored("result")] == [False, True]
+
+
+async def test_a_secret_that_a_server_repeats_is_in_no_record_and_no_status(bench: Bench) -> None:
+    await bench.records.enter(State.REFUSED, "create: 401 Incorrect API key: ovs_secret")
+    (record,) = await bench.stored("state")
+    assert record["why"] == bench.records.state.why == "create: 401 Incorrect API key: ***"
+
+
+async def test_a_full_disk_costs_no_result_and_no_time_of_one(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=256k") as card:
+        spool = Spool(card, disk, structlog.get_logger())
+        bench = Bench(spool)
+        await bench.result(text="before")
+        filler = card / "filler"
+        fill(filler)
+        for number in range(20):
+            await bench.result(text=f"{number} " + "x" * 8000)
+        filler.unlink()
+        await bench.result(text="after")
+        results = await bench.stored("result")
+        while len(results) < 22 and len(results) < len(results := await bench.stored("result")):
+            pass
+        times = [seconds(record["received_at"]) for record in results]
+        assert [round(later - earlier, 2) for earlier, later in pairwise(times)] == [PERIOD] * 21
+        await spool.close(5.0)
+
+
+async def test_a_disk_that_stays_full_ends_the_stream(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=256k") as card:
+        spool = Spool(card, disk, structlog.get_logger())
+        bench = Bench(spool)
+        await bench.result()
+        fill(card / "filler")
+        with pytest.raises(Transient, match="cannot be stored"):
+            await many(bench, BACKLOG + 50)
+
+
+async def many(bench: Bench, count: int) -> None:
+    for _ in range(count):
+        await bench.result(text="x" * 8000)
+
+
+def fill(path: Path) -> None:
+    """Leave no room on the filesystem."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return
+
+
+def seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
