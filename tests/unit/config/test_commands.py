@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 from pathlib import Path
+from typing import TextIO
 
 from overshootd.config.commands import check, schema
 from tests.unit.config.texts import GOOD, KEY, STREAM
@@ -34,6 +36,21 @@ def test_a_program_gets_an_object(tmp_path: Path) -> None:
     found = json.loads(out)
     assert (code, found["ok"], found["streams"], found["broken"]) == (78, False, ["s"], ["t"])
     assert found["problems"][0].keys() == {"file", "line", "column", "key", "message"}
+
+
+def closed_pipe() -> TextIO:
+    """As after `| true`."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    return os.fdopen(write_end, "w")
+
+
+def test_nobody_listening_is_no_error_and_the_exit_code_stays(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(BAD)
+    with closed_pipe() as out:  # closing flushes once more, as the interpreter does
+        assert check(tmp_path / "x.yaml", KEY, as_json=False, out=out) == 78
+    with closed_pipe() as out:
+        assert schema(out) == 0
 
 
 def test_schema_prints_json() -> None:
