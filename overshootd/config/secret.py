@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import deque
-from collections.abc import Iterable
-from typing import Any, NoReturn
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 MASK = "***"
+
+SHORTEST = 4
+"""Characters of a value that is masked: a shorter one would blacken ordinary words."""
 
 
 class Secret:
@@ -61,42 +63,65 @@ class Redactor:
     """Masks known secret values wherever they turn up. By value, because keys come in several shapes (api/README.md).
 
     Safe to share between threads: `redact` reads one reference that `add` and `remember` replace.
+    `clock` counts seconds and never goes back.
     """
 
-    SHORTEST = 4
-    """A shorter value would blacken ordinary words."""
+    REMEMBERED_SECONDS = 900.0
+    """How long a token is masked: three times the five minutes that it lives."""
 
-    REMEMBERED = 64
-    """Tokens kept at most: each keepalive brings a new one, and all but the newest few are worthless."""
+    REMEMBERED = 1024
+    """Tokens kept at most: those of 17 streams, each with a new one at every keepalive (15 s)."""
 
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+    def __init__(self, secrets: Iterable[Secret] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lasting: set[str] = set()
-        self._passing: deque[str] = deque(maxlen=self.REMEMBERED)
-        self._pattern: re.Pattern[str] | None = None
+        self._passing: dict[str, tuple[float, set[str]]] = {}  # when it came, and its forms; the oldest first
+        self._known = _Known((), ())
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: Secret) -> None:
         """Mask this from now on: a secret of the configuration."""
-        self._lasting.add(secret.reveal())
-        self._compile()
+        self._lasting |= _forms(secret.reveal())
+        self._sort()
 
     def remember(self, secret: Secret) -> None:
-        """Mask this until `REMEMBERED` newer ones came: a token that lives some minutes."""
-        if secret.reveal() not in self._passing:
-            self._passing.append(secret.reveal())
-            self._compile()
+        """Mask this for `REMEMBERED_SECONDS`, or until `REMEMBERED` newer ones came: a token."""
+        value, now = secret.reveal(), self._clock()
+        self._passing.pop(value, None)  # one that comes again is the newest
+        self._passing[value] = now, _forms(value)
+        old = [value for value, (came, _) in self._passing.items() if now - came > self.REMEMBERED_SECONDS]
+        for value in old or list(self._passing)[: -self.REMEMBERED]:
+            del self._passing[value]
+        self._sort()
 
     def redact(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        """`text` with the mask in place of every value.
 
-    def _compile(self) -> None:
-        forms = {
-            form
-            for value in (*self._lasting, *self._passing)
-            if len(value) >= self.SHORTEST
-            for form in (value, quote(value, safe=""), json.dumps(value)[1:-1])  # as it is, inside a URL, inside JSON
-        }
+        With 1,024 tokens remembered it takes 0.4 µs for 100 characters, 3 µs for 5,000, 0.25 ms with a token in them.
+        """
+        known = self._known
+        if not any(head in text for head in known.heads):
+            return text
+        # No regular expression: one of so many tokens takes half a second to compile, and each keepalive brings one.
+        for form in known.forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def _sort(self) -> None:
+        forms = self._lasting.union(*(forms for _, forms in self._passing.values()))
         # Longest first: one secret may contain another.
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._known = _Known(tuple({form[:SHORTEST] for form in forms}), tuple(sorted(forms, key=len, reverse=True)))
+
+
+class _Known(NamedTuple):
+    """All that is masked, and how it begins: tokens are JWTs, which begin alike, so most text is done at once."""
+
+    heads: tuple[str, ...]
+    forms: tuple[str, ...]
+
+
+def _forms(value: str) -> set[str]:
+    """As it is, inside a URL, inside JSON."""
+    return {value, quote(value, safe=""), json.dumps(value)[1:-1]} if len(value) >= SHORTEST else set()

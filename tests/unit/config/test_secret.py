@@ -72,8 +72,37 @@ def test_words_too_short_to_be_told_from_others_are_left_alone() -> None:
     assert Redactor([Secret("on"), Secret("")]).redact("an onion") == "an onion"
 
 
-def test_tokens_are_forgotten_in_the_end_and_keys_never() -> None:
-    redactor = Redactor([Secret("the-key")])
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_tokens_are_masked_until_they_are_old_and_keys_for_ever() -> None:
+    clock = Clock()
+    redactor = Redactor([Secret("the-key")], clock)
+    for number in range(200):  # as of fifty streams
+        redactor.remember(Secret(f"token-{number:04}"))
+    clock.now += Redactor.REMEMBERED_SECONDS - 1
+    redactor.remember(Secret("token-9998"))
+    assert redactor.redact("the-key token-0000 token-0199") == "*** *** ***"
+    clock.now += 2
+    redactor.remember(Secret("token-9999"))
+    assert redactor.redact("the-key token-0000 token-9998 token-9999") == "*** token-0000 *** ***"
+
+
+def test_a_token_that_comes_again_counts_from_then() -> None:
+    clock = Clock()
+    redactor = Redactor(clock=clock)
+    for name in ("token-a", "token-b", "token-a", "token-c"):
+        redactor.remember(Secret(name))
+        clock.now += Redactor.REMEMBERED_SECONDS * 0.6
+    assert redactor.redact("token-a token-b token-c") == "*** token-b ***"
+
+
+def test_however_many_tokens_come_only_so_many_are_kept() -> None:
+    redactor = Redactor(clock=Clock())
     for number in range(Redactor.REMEMBERED + 1):
         redactor.remember(Secret(f"token-{number:04}"))
-    assert redactor.redact("the-key token-0000 token-0001 token-0064") == "*** token-0000 *** ***"
+    assert redactor.redact("token-0000 token-0001") == "token-0000 ***"
