@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overshootd.config.model import SecretRef
+from overshootd.config.regular import read_regular
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
 
@@ -15,7 +16,7 @@ LOOKS_LIKE_KEY = re.compile(r"(ovs|sk)[_-]")
 
 
 def read_secret(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> Secret:
-    """The secret without its trailing newline. A relative file starts at `directory`. Raises ConfigError."""
+    """The secret without the white space around it. A relative file starts at `directory`. Raises ConfigError."""
     for word in filter(None, (ref.credential, ref.file, ref.env)):
         if LOOKS_LIKE_KEY.match(word):
             raise ConfigError("this looks like the secret itself; give the name of where it is kept")
@@ -42,27 +43,23 @@ def _credential(name: str, environ: Mapping[str, str]) -> Path:
 
 def _read(path: Path) -> Secret:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError(f"{path} is larger than {MAX_BYTES // 1024} KiB: no secret")
-        return _secret(content.decode(), str(path))
+        content = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except PermissionError:
         raise ConfigError(f"{path} may not be read by this user") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} holds no text") from None
-    except ValueError:
-        raise ConfigError("no path of a file") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_BYTES // 1024} KiB: no secret")
+    return _secret(content.decode("ascii", "replace"), str(path))
 
 
 def _secret(text: str, source: str) -> Secret:
-    value = text.rstrip("\r\n")
-    if not value.strip():
+    """Only what can stand in an HTTP header: found there, anything else would look like a network failure."""
+    value = text.strip()
+    if not value:
         raise ConfigError(f"{source} is empty")
-    if "\n" in value or not value.isprintable():
-        raise ConfigError(f"{source} holds more than one line, or control characters")
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ConfigError(f"{source} holds no key; a key is one word of visible ASCII characters, without blanks")
     return Secret(value)
