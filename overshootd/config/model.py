@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from overshootd.config.secret import Secret
@@ -42,12 +42,25 @@ class Model(BaseModel):
 # -- pieces ------------------------------------------------------------------------------------------------------------
 
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _without_control(path: str) -> str:
+    """The kernel knows no path with a NUL, and the others are escapes in double quotes that nobody meant."""
+    if CONTROL.search(path):
+        raise PydanticCustomError("path", "a path with a control character in it; remove it")
+    return path
+
+
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_without_control)]
+
+
 class SecretRef(Model):
     """Where a secret is kept: exactly one of the three. The secret itself never stands in the file."""
 
     credential: str | None = Field(default=None, min_length=1)
     """Name of a file in $CREDENTIALS_DIRECTORY (systemd's LoadCredential)."""
-    file: str | None = Field(default=None, min_length=1)
+    file: FilePath | None = None
     """Path of a file that holds the secret and nothing else."""
     env: str | None = Field(default=None, min_length=1)
     """Name of an environment variable."""
@@ -119,7 +132,7 @@ class FileCamera(Model):
 
     type: Literal["file"]
     """Kind of camera."""
-    path: str = Field(min_length=1)
+    path: FilePath
     """The video file; a relative path starts at the directory of the configuration file."""
     loop: bool = True
     """Begin again at the end. Otherwise the stream ends with the file."""
@@ -249,7 +262,7 @@ class FileSink(Model):
 
     type: Literal["file"]
     """Kind of sink."""
-    path: str = Field(min_length=1)
+    path: FilePath
     """The file; {stream} and {device} are filled in. A relative path starts at the configuration file's directory."""
     rotate_bytes: int = Field(default=10_000_000, ge=1000)
     """Begin a new file once this one has so many bytes."""
@@ -328,7 +341,7 @@ class ConfigFile(Model):
     """The Overshoot API: version and key."""
     device: DeviceConfig = DeviceConfig()
     """This machine: name and time zone."""
-    state_dir: str | None = Field(default=None, min_length=1)
+    state_dir: FilePath | None = None
     """Where state and undelivered results are kept. Default: $STATE_DIRECTORY, or /var/lib/overshootd."""
     cameras: Mapping[str, CameraConfig] = {}
     """Cameras by name; one camera may feed several streams."""

@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.config.texts import CLIP, GOOD, STREAM, Load
 
+NO_PATH = "a path with a control character in it; remove it"
+
 MISTAKES = [
     ("interval_seconds: 2", "interval_seconds: 75", "75 is too long; the API allows more than 0 and at most 60 seco"),
     ("interval_seconds: 2", "interval_seconds: 0", "0 is too short; the API allows more than 0 and at most 60 seconds"),
@@ -36,7 +38,10 @@ MISTAKES = [
     ("{type: test}", "yard", "no camera of this name; there is none under `cameras`"),
     ("{type: test}", "{type: file}", "missing: the video file"),
     ("{type: test}", "{type: file, path: /none/film.mp4}", "/none/film.mp4: no such file"),
-    ("{type: test}", "{type: file, path: /}", "/ is a directory; expected a video file"),
+    ("{type: test}", "{type: file, path: /}", "/: not a video file, but a directory or a device"),
+    ("{type: test}", "{type: file, path: /dev/null}", "/dev/null: not a video file, but a directory or a device"),
+    ("{type: test}", r'{type: file, path: "/a\0b"}', NO_PATH),
+    ("{type: test}", r'{type: file, path: "/a\nb"}', NO_PATH),
     ("  s:\n", "  s:\n    mode: clip\n", "clip does not fit processing, where interval_seconds means frame mode"),
     ("  s:\n", "  s:\n    mode: frmae\n", "frmae is no mode; did you mean frame?"),
     ("  s:\n", "  s:\n    modus: frame\n", "unknown key; did you mean mode?"),
@@ -52,6 +57,11 @@ MISTAKES = [
     ("  s:\n", "  s:\n    sinks: [{type: file, path: '/{steam}'}]\n", "{steam} is not filled in; did you mean {stream"),
     ("  s:\n", "  s:\n    sinks: [{type: file, path: /x, sync_seconds: 0.1}]\n", "at least 0.5 and at most 60 seconds"),
     ("  s:\n", "  s:\n    sinks: [&x {type: file, path: /x}, *x]\n", "this stream writes /x already"),
+    ("  s:\n", '  s:\n    sinks: [{type: file, path: "/x/a\\0b"}]\n', NO_PATH),
+    ("  s:\n", '  s:\n    sinks: [{type: file, path: "/x/a\\x9bb"}]\n', NO_PATH),
+    ("  s:\n", '  s:\n    api: {key: {file: "/x/a\\0b"}}\n', NO_PATH),
+    ("streams:\n", 'api: {key: {file: "/x/a\\0b"}}\nstreams:\n', NO_PATH),
+    ("streams:\n", 'state_dir: "/x/a\\0b"\nstreams:\n', NO_PATH),
     ("  s:\n", "  s:\n    publish: {size: 1280}\n", "give WIDTHxHEIGHT (even numbers, 16 to 7680), such as"),
     ("  s:\n", "  s:\n    publish: {size: 1280x721}\n", "give WIDTHxHEIGHT"),
     ("  s:\n", "  s:\n    publish: {fps: 0}\n", "allowed is more than 0 and at most 120 frames per second"),
