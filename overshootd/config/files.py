@@ -10,6 +10,7 @@ from pathlib import Path
 
 from overshootd.config.parse import MAX_BYTES, parse
 from overshootd.config.problem import Mark, Problem
+from overshootd.config.regular import read_regular
 from overshootd.config.tree import Node
 
 MAIN = "overshootd.yaml"
@@ -51,8 +52,7 @@ def read_file(path: Path) -> tuple[Node, list[Problem]]:
 def _parse_file(path: Path) -> tuple[Node, list[Problem]]:
     nothing = Node({}, Mark(str(path)))
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_regular(path, MAX_BYTES + 1)
     except OSError as error:
         return nothing, [Problem(str(path), 1, 1, "", _unreadable(path, error))]
     if len(content) > MAX_BYTES:
@@ -103,7 +103,7 @@ def _continue(root: Node, extra: Node, file: Path) -> tuple[Node, list[Problem]]
                 for name, node in more.map.items()
                 if name in mine.map
             ]
-            more = replace(mine, value={**more.map, **mine.map})
+            more = replace(mine, value={**mine.map, **more.map, **mine.map})  # in the order of the files
         if more:
             root = root.having(**{kind: more})
     return root, problems

@@ -10,6 +10,7 @@ from overshootd.config import files
 from overshootd.config.head import Head, common_key, key_at, overridden, read_head
 from overshootd.config.model import ApiConfig, StreamConfig
 from overshootd.config.problem import Problem
+from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
 from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream
 from overshootd.config.tree import Node
@@ -60,6 +61,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     keys = {name: _own_key(draft, environ) for name, draft in drafts.items()}
     for name in lacking:
         drafts[name].problems.extend(no_key)
+    known = {name: (draft.node, keys[name] or key) for name, draft in drafts.items() if keys[name] or name in lacking}
+    for name, problem in too_many(known):
+        drafts[name].problems.append(problem)
 
     in_defaults = read_defaults(root)
     shared = [*in_files, *head.problems, *bad_names(root), *(p for p in in_defaults if p.key == "defaults")]

@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from overshootd.config.explain import close_match, not_known
-from overshootd.config.model import BASE_URL, ClipProcessing
+from overshootd.config.model import BASE_URL, CONTROL, ClipProcessing
 from overshootd.config.output_schema import schema_problems
 from overshootd.config.problem import Problem
+from overshootd.config.secret import Secret
 from overshootd.config.tree import Node
 
 MAX_TOKENS_PER_SECOND = 128
 MIN_CLIP_FRAMES = 3
+MAX_STREAMS_PER_KEY = 5
 PLACEHOLDERS = ("stream", "device")
 
 
@@ -89,14 +92,16 @@ def _tokens(stream: Node) -> Iterator[Problem]:
 
 
 def camera_problems(camera: Node) -> Iterator[Problem]:
-    """A video file that is not there."""
+    """A video file that is not there, or none: in the words that the camera itself would have for it."""
     kind, path = camera.get("type"), camera.get("path")
-    if kind is None or kind.value != "file" or path is None or not isinstance(path.value, str) or "\0" in path.value:
+    if kind is None or kind.value != "file" or path is None or not isinstance(path.value, str):
+        return
+    if CONTROL.search(path.value):
         return
     if not os.path.exists(path.value):
         yield path.problem(f"{path.value}: no such file")
-    elif os.path.isdir(path.value):
-        yield path.problem(f"{path.value} is a directory; expected a video file")
+    elif not os.path.isfile(path.value):
+        yield path.problem(f"{path.value}: not a video file, but a directory or a device")
 
 
 def _sink_path(sink: Node) -> Iterator[Problem]:
@@ -125,6 +130,25 @@ def _doubled_sinks(stream: Node) -> Iterator[Problem]:
         if file in files:
             yield path.problem(f"this stream writes {path.value} already; remove one of the two sinks")
         files.add(file)
+
+
+def too_many(streams: Mapping[str, tuple[Node, Secret | None]]) -> Iterator[tuple[str, Problem]]:
+    """Of streams with their keys, in the order of the files, those that are more than the API runs on one key.
+
+    A stream that is broken counts too: mended, it would run.
+    """
+    counts: Counter[Secret | None] = Counter()
+    for name, (stream, key) in streams.items():
+        enabled = stream.get("enabled")
+        if enabled is not None and enabled.value is not True:
+            continue
+        counts[key] += 1
+        if counts[key] > MAX_STREAMS_PER_KEY:
+            message = (
+                f"enabled stream {counts[key]} on one API key, and the API allows {MAX_STREAMS_PER_KEY} a key; "
+                "give it an api.key of its own, or enabled: false"
+            )
+            yield name, stream.key_problem(message)
 
 
 def base_url_problems(url: Node, version: str | None) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What runs, what is broken, and what comes from where."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,6 +225,23 @@ def test_a_directory_where_a_file_is_expected_is_told(tmp_path: Path) -> None:
     assert "a directory, where a file is expected" in str(load(tmp_path, KEY).problems[0])
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK])
+@pytest.mark.parametrize("place", ["overshootd.yaml", "streams.d/a.yaml"])
+def test_what_is_no_regular_file_is_refused_instead_of_waited_for(
+    load_text: Load, tmp_path: Path, kind: int, place: str
+) -> None:
+    load_text(GOOD, more={"b.yaml": "streams:\n"})
+    (tmp_path / place).unlink(missing_ok=True)
+    os.mknod(tmp_path / place, kind | 0o600)
+    said = [str(problem) for problem in load(tmp_path, KEY).problems]
+    assert said == [f"{tmp_path}/{place}:1:1: cannot be read: a pipe, socket or device, not a regular file"]
+
+
+def test_a_device_is_refused() -> None:
+    assert "not a regular file" in str(load(Path("/dev/zero"), KEY).problems)
+
+
 @pytest.fixture
 def unprivileged() -> Iterator[None]:
     """Root may read everything, so root is nobody for a while."""
@@ -272,6 +290,43 @@ def test_a_common_key_is_needed_only_by_streams_without_their_own(load_text: Loa
     assert load_text(text, {"B": "key-b"}).problems == ()
     loaded = load_text(f"{text}  t:\n{STREAM}", {"B": "key-b"})
     assert (set(loaded.streams), [p.key for p in loaded.broken["t"]]) == ({"s"}, ["api.key"])
+
+
+def streams(names: str, more: str = "") -> str:
+    return "".join(f"  {name}:\n{STREAM}{more}" for name in names)
+
+
+def test_a_sixth_stream_on_one_key_is_told_and_the_first_five_run(load_text: Load) -> None:
+    loaded = load_text(f"streams:\n{streams('zyxwvutab')}")
+    assert list(loaded.streams) == list("zyxwv")
+    assert [problem.key for problem in loaded.problems] == [f"streams.{name}" for name in "utab"]
+    assert str(loaded.problems[0]).endswith(
+        "enabled stream 6 on one API key, and the API allows 5 a key; give it an api.key of its own, or enabled: false"
+    )
+
+
+def test_the_first_five_are_those_of_the_main_file(load_text: Load) -> None:
+    more = {"b.yaml": f"streams:\n{streams('b')}", "a.yaml": f"streams:\n{streams('a')}"}
+    loaded = load_text(f"streams:\n{streams('wxyz')}", more=more)
+    assert set(loaded.broken) == {"b"}
+
+
+def test_streams_that_are_not_enabled_do_not_count(load_text: Load) -> None:
+    off = "    enabled: false\n"
+    assert load_text(f"streams:\n{streams('abc', off)}{streams('defgh')}{streams('i', off)}").problems == ()
+
+
+def test_a_broken_stream_counts_because_it_would_run_once_mended(load_text: Load) -> None:
+    assert set(load_text(f"streams:\n  bad:\n{BAD}{streams('abcde')}").broken) == {"bad", "e"}
+
+
+def test_streams_are_counted_by_the_key_itself_wherever_it_is_kept(load_text: Load) -> None:
+    own, same = (f"    api: {{key: {{env: {name}}}}}\n" for name in ("OWN", "SAME"))
+    environ = {**KEY, "OWN": "another", "SAME": KEY["OVERSHOOT_API_KEY"]}
+    assert load_text(f"streams:\n{streams('abcde')}{streams('fghij', own)}", environ).problems == ()
+    assert set(load_text(f"streams:\n{streams('abcde')}{streams('f', same)}", environ).broken) == {"f"}
+    unknown = load_text(f"streams:\n{streams('abcdefg', own)}{streams('vwxyz')}", KEY)
+    assert {problem.key for problem in unknown.problems} == {f"streams.{name}.api.key.env" for name in "abcdefg"}
 
 
 def test_a_missing_key_is_told_with_all_the_ways_to_give_one(load_text: Load) -> None:
