@@ -9,6 +9,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 READY_SECONDS = 20.0
 END_SECONDS = 12.0
 POLL_SECONDS = 0.1
-USAGE, UNAVAILABLE = 64, 69
+USAGE, UNAVAILABLE, INTERRUPTED = 64, 69, 130
 KEY = "ovs_demo"
 
 
@@ -41,27 +43,48 @@ class Usage:
 
 
 def demo(seconds: float | None, video: Path | None) -> int:
-    """Run until `seconds` are over or Ctrl-C. Returns 0, or 69 when no result came."""
+    """Run until `seconds` are over, Ctrl-C, SIGTERM or SIGHUP.
+
+    Returns 0; 69 when no result came or the stream was stopped; 130 when it was ended before there was anything to see.
+    """
     if video is not None and not video.is_file():
-        print(f"overshootd demo: {video}: there is no such file", file=sys.stderr)
+        wrong = "not a video file, but a directory or a device" if video.exists() else "there is no such file"
+        print(f"overshootd demo: {video}: {wrong}", file=sys.stderr)
         return USAGE
+    _end_as_at_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="overshootd-demo-") as folder:
             _demo(Path(folder), seconds, video)
     except Unavailable as error:
         print(f"overshootd demo: {error}", file=sys.stderr)
         return UNAVAILABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
+
+
+def _end_as_at_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP unwind the stack too, so that both processes and the folder go."""
+
+    def interrupt(signo: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for signo in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signo) is not signal.SIG_IGN:  # nohup stays nohup
+            signal.signal(signo, interrupt)
 
 
 def _demo(folder: Path, seconds: float | None, video: Path | None) -> None:
     """Raises Unavailable."""
     with _simulator(folder) as (base_url, control):
         config = _write_config(folder, base_url, video)
-        print(f"{video or 'A test picture'} goes to a simulated Overshoot at {base_url}, for one result every 2 s:")
+        print(f"{video or 'A test picture'} goes to a simulated Overshoot at {base_url};")
+        print(f"faults can be switched at {control}, see docs/simulator.md. One result every 2 s:", flush=True)
         began = time.monotonic()
         with _process(folder, "daemon", "run", "-c", str(config)) as daemon:
             count = _show_results(folder / "results.jsonl", daemon, began + seconds if seconds else None)
+            if daemon.poll() is not None:
+                raise Unavailable(f"the daemon has ended. Its log:\n{_log(folder, 'daemon')}")
             elapsed = time.monotonic() - began
             usage = _usage(daemon.pid)
             ledger = _ledger(control)
@@ -113,7 +136,7 @@ def _process(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Po
     # In a session of its own: Ctrl-C is for the demo, which ends the two one after the other.
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "overshootd", *arguments],
+            [*_tied_to_us(), sys.executable, "-m", "overshootd", *arguments],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -133,6 +156,12 @@ def _process(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Po
         process.stdout.close()
 
 
+def _tied_to_us() -> list[str]:
+    """What ends a process with us even when we are killed; from util-linux, and only lacking if that is."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
 def _log(folder: Path, name: str) -> str:
     return (folder / f"{name}.log").read_text()
 
@@ -141,13 +170,18 @@ def _log(folder: Path, name: str) -> str:
 
 
 def _show_results(path: Path, daemon: subprocess.Popen[str], until: float | None) -> int:
-    """Print each result as it is appended to the file, until the time or Ctrl-C. Returns how many there were."""
+    """Print each result as it is appended to the file, until the time or Ctrl-C. Returns how many there were.
+
+    Raises Unavailable when the daemon has stopped the stream: no result will come any more.
+    """
     count = 0
     try:
         for record in _records(path, daemon, until):
             if record["type"] == "result":
                 count += 1
                 print(f"  {record['received_at'][11:19]}  {record['text']}", flush=True)
+            elif record["type"] == "state" and record["state"] == "stopped":
+                raise Unavailable(record["why"])
     except KeyboardInterrupt:
         print()
     return count
