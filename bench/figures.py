@@ -56,7 +56,11 @@ def data(name: str, cost: Cost) -> Figure:
 
 
 def age(seconds: Sequence[float], interval: float) -> Figure:
-    """`interval` in seconds between published frames; the target is 50 ms more."""
+    """`interval` in seconds between published frames; the target is 50 ms more.
+
+    The simulator's clock begins with a frame's arrival, so what it samples is as old as the way is long; one whose
+    clock stands elsewhere sees frames up to an interval older.
+    """
     p95 = sorted(seconds)[ceil(0.95 * len(seconds)) - 1]
     than = "publish interval"
     return Figure("age when sampled, p95", f"{p95:.3f} s", than, f"{interval:g} s", p95 - interval, 0.05, "s")
