@@ -16,6 +16,10 @@ from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
 
 CONNECT_TIMEOUT = 5.0
+IDLE_SECONDS = 60.0
+"""How long an unused connection is kept. Keepalives come up to 20 s apart: by httpx's own 5 s each would make a new TLS
+connection, 32 MB a day instead of 19, measured with a tiny certificate."""
+
 LONGEST_ANSWER = 1_000_000
 """Bytes. The API's answers are a few kilobytes; a portal's page may be anything."""
 
@@ -35,7 +39,7 @@ class Http:
 
     def __init__(self, tls: ssl.SSLContext, user_agent: str) -> None:
         """Raises ConfigError when the environment names a proxy that cannot be used."""
-        headers, limits = {"user-agent": user_agent}, httpx.Limits(max_connections=20)
+        headers, limits = {"user-agent": user_agent}, httpx.Limits(max_connections=20, keepalive_expiry=IDLE_SECONDS)
         try:
             self._client = httpx.AsyncClient(verify=tls, headers=headers, limits=limits)
         except (ImportError, ValueError, httpx.InvalidURL) as error:
