@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.pictures import FPS, HEIGHT, WIDTH, Pictures
 from overshootd.capture import testcam
 from overshootd.cli import main
-from overshootd.config.model import TestCamera
+from overshootd.config.cameras import TestCamera
 from overshootd.contracts import AccessUnit, CaptureFormat, CaptureNeed, Picture, PixelFormat
 
 SPENT = struct.Struct("d")

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Log(Protocol):
-    """A structured logger: an event in words, its context as keywords. Calls are safe in the event loop."""
+    """A structured logger: an event in words, its context as keywords. Calls are safe in the event loop and in
+    threads."""
 
     def bind(self, **context: Any) -> Log: ...
 
@@ -72,12 +73,18 @@ class CaptureNeed:
 
 @dataclass(frozen=True, slots=True)
 class CaptureFormat:
-    """What the camera gives: frames per second (the nominal rate), pixels, and whether as access units."""
+    """What the camera gives: frames per second (the nominal rate), pixels, and whether as access units.
+
+    `keyframe_seconds` is the time from one keyframe of an encoded camera to the next, as measured or set; None when it
+    is not known. `what` says in words what is behind it, for the log: "MJPEG, decoded where it is published".
+    """
 
     fps: float
     width: int
     height: int
     encoded: bool = False
+    keyframe_seconds: float | None = None
+    what: str = ""
 
 
 class Sample(Protocol):
@@ -95,7 +102,9 @@ class Sample(Protocol):
         """Decode, convert and scale to this even size. Called only for frames that will be published.
 
         An encoded camera can do this too, for streams that must see pixels (masks) or when encoding anew is cheaper.
-        Raises CameraLost when the data cannot be decoded.
+        Upright: `rotate` and `hflip` of the configuration have been applied. Masks and crop have not: those are the
+        streams' own (capture/privacy.py).
+        Raises FrameSpoiled when this frame cannot be shown and the next may be, CameraLost when none will.
         """
 
 
@@ -136,6 +145,14 @@ Due = Callable[[int], bool]
 """Asked once for every frame, with its `captured_ns`: will this consumer publish it? Called in the camera's thread."""
 
 
+class Wish(NamedTuple):
+    """What a receiver wishes of an encoder: an IDR now, kilobits per second, frames per second (None: no word)."""
+
+    keyframe: bool = False
+    kbps: int | None = None
+    fps: float | None = None
+
+
 class Subscription(Protocol):
     """One stream's view of a camera: its latest due picture, or every access unit.
 
@@ -149,8 +166,11 @@ class Subscription(Protocol):
     def start(self, due: Due, width: int, height: int) -> None:
         """From now on `next` gives the newest frame that is `due`, as a picture of this even size."""
 
-    def start_encoded(self) -> None:
-        """From now on `next` gives all access units, beginning with a keyframe. For encoded cameras only."""
+    def start_encoded(self, due: Due | None = None) -> None:
+        """From now on `next` gives all access units, beginning with a keyframe; with `due`, only due keyframes.
+
+        For encoded cameras only, and never where masks or a crop must act: raises ValueError then.
+        """
 
     def stop(self) -> None:
         """From now on nothing is drawn, decoded or kept for this stream; the camera stays open."""
@@ -181,13 +201,17 @@ class PublishTarget:
 
 @dataclass(frozen=True, slots=True)
 class PublishPlan:
-    """What is published: frames per second, pixels (both even), bits per second at most, and the codec."""
+    """What is published: frames per second, pixels (both even), bits per second at most, and the codec.
+
+    `encoded`: what is pushed are the camera's own access units, whose codec is then H.264.
+    """
 
     fps: float
     width: int
     height: int
     max_bitrate: int
     codec: str
+    encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +232,8 @@ class Publisher(Protocol):
         It is asked for after the join, which may take many seconds. Raises Transient, Permanent, and what `first` does.
         """
 
-    def push(self, media: Media) -> None:
-        """Hand over one frame. Never blocks."""
+    def push(self, media: Media) -> Wish:
+        """Hand over one frame, and learn what the receiver wishes of the camera's encoder. Never blocks."""
 
     async def watch(self) -> None:
         """Return never; raise Transient as soon as frames no longer arrive there, whatever the library says."""

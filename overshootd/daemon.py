@@ -144,7 +144,7 @@ class Daemon:
                 self._camera_troubles.pop(camera, None)
             self._changed()
 
-        return CameraFeed(camera, camera_for(config.camera), on_state=on_state, log=log)
+        return CameraFeed(camera, camera_for(config.camera, log, config.camera_password), on_state=on_state, log=log)
 
     async def _run_stream(self, name: str, config: StreamConfig, feed: CameraFeed, outside: Outside) -> None:
         camera = feed.subscribe(need(config.processing, config.publish))

@@ -47,3 +47,7 @@ class Permanent(OvershootdError):
 
 class CameraEnded(OvershootdError):
     """The camera came to its end as it should (a file that does not loop). Nothing is retried."""
+
+
+class FrameSpoiled(OvershootdError):
+    """One frame cannot be shown (truncated, damaged). The next may be; the camera is lost when none is for long."""

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from overshootd.config.model import CameraConfig, FileCamera, TestCamera
-from overshootd.contracts import Camera
+from overshootd.config.cameras import (
+    ArgusCamera,
+    CameraConfig,
+    CommandCamera,
+    FileCamera,
+    Picamera2Camera,
+    RtspCamera,
+    TestCamera,
+    V4l2Camera,
+)
+from overshootd.config.secret import Secret
+from overshootd.contracts import Camera, Log
 
 
-def camera_for(config: CameraConfig) -> Callable[[], Camera]:
-    """How to make the camera. What it needs is imported here, so that a daemon without it never loads it."""
+def camera_for(config: CameraConfig, log: Log, password: Secret | None = None) -> Callable[[], Camera]:
+    """How to make the camera. What it needs is imported here, so that a daemon without it never loads it.
+
+    `password` is what an RTSP camera asks for.
+    """
     match config:
         case TestCamera():
             from overshootd.capture import testcam
@@ -20,5 +33,25 @@ def camera_for(config: CameraConfig) -> Callable[[], Camera]:
             from overshootd.capture import file
 
             return lambda: file.FileCamera(config)
+        case V4l2Camera():
+            from overshootd.capture import v4l2
+
+            return lambda: v4l2.V4l2Camera(config, log)
+        case RtspCamera():
+            from overshootd.capture import rtsp
+
+            return lambda: rtsp.RtspCamera(config, password, log)
+        case CommandCamera():
+            from overshootd.capture import command
+
+            return lambda: command.CommandCamera(config, log)
+        case Picamera2Camera():
+            from overshootd.capture import picamera2
+
+            return lambda: picamera2.Picamera2Camera(config, log)
+        case ArgusCamera():
+            from overshootd.capture import argus
+
+            return lambda: argus.ArgusCamera(config, log)
         case _:
             assert_never(config)

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from overshootd.capture.ffmpeg import Video
-from overshootd.config.model import FileCamera as FileCameraConfig
+from overshootd.config.cameras import FileCamera as FileCameraConfig
 from overshootd.contracts import AccessUnit, CaptureFormat, CaptureNeed, Picture, PixelFormat
 from overshootd.errors import CameraEnded, CameraLost, Permanent
+from overshootd.ffmpeg.video import Video
 
 HOLD_NS = 1_000_000_000
 """A still that lasts longer is given again, as a camera would: screen recordings have no frames where nothing moves."""

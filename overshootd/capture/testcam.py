@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overshootd.config.model import TestCamera as TestCameraConfig
+from overshootd.config.cameras import TestCamera as TestCameraConfig
 from overshootd.contracts import AccessUnit, CaptureFormat, CaptureNeed, Picture, PixelFormat
 from overshootd.marker import BAND, MIN_HEIGHT, MIN_WIDTH, draw_marker
 

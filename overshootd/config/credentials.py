@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from overshootd.config.model import SecretRef
+from overshootd.config.pieces import SecretRef
 from overshootd.config.regular import read_regular
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError

@@ -11,7 +11,8 @@ from pathlib import Path
 from overshootd.config.credentials import read_secret
 from overshootd.config.device import device_name
 from overshootd.config.explain import close_match, validate
-from overshootd.config.model import SECRET_WAYS, ApiConfig, ConfigFile, DeviceConfig, SecretRef, WrittenApi
+from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, WrittenApi
+from overshootd.config.pieces import SECRET_WAYS, SecretRef
 from overshootd.config.problem import Mark, Problem
 from overshootd.config.rules import absolute, base_url_problems, timezone_problems
 from overshootd.config.secret import Secret

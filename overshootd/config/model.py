@@ -11,73 +11,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from overshootd.config.cameras import CameraConfig, CameraOrName, Masks, Rectangle, View, narrowed
+from overshootd.config.pieces import FilePath, Model, SecretRef
 from overshootd.config.secret import Secret
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """Names become parts of file names, topics and log fields."""
 
 BASE_URL = "https://api.overshoot.ai/"
-SECRET_WAYS = "{credential: NAME}, {file: PATH} or {env: VARIABLE}"
-
-
-class Model(BaseModel):
-    """Strict and frozen: an unknown key is a mistake, and a plan compares by value."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_not_given(cls, data: Any) -> Any:
-        """`labels:` with every line under it commented out is null."""
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-# -- pieces ------------------------------------------------------------------------------------------------------------
-
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def _without_control(path: str) -> str:
-    """The kernel knows no path with a NUL, and the others are escapes in double quotes that nobody meant."""
-    if CONTROL.search(path):
-        raise PydanticCustomError("path", "a path with a control character in it; remove it")
-    return path
-
-
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_without_control)]
-
-
-class SecretRef(Model):
-    """Where a secret is kept: exactly one of the three. The secret itself never stands in the file."""
-
-    credential: str | None = Field(default=None, min_length=1)
-    """Name of a file in $CREDENTIALS_DIRECTORY (systemd's LoadCredential)."""
-    file: FilePath | None = None
-    """Path of a file that holds the secret and nothing else."""
-    env: str | None = Field(default=None, min_length=1)
-    """Name of an environment variable."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _exactly_one(cls, data: Any) -> Any:
-        """One sentence for every wrong shape, and never the value: it may be the secret."""
-        if not isinstance(data, dict):
-            if isinstance(data, SecretRef):
-                return data
-            raise PydanticCustomError(
-                "secret_literal", f"no secret stands in this file; say where it is kept: {SECRET_WAYS}"
-            )
-        if len(data) != 1 or not data.keys() <= {"credential", "file", "env"}:
-            raise PydanticCustomError("secret_shape", f"give exactly one of {SECRET_WAYS}")
-        return data
 
 
 class ApiConfig(Model):
@@ -107,52 +53,6 @@ class DeviceConfig(Model):
     """Name of this device. Default: the host name, with a suffix from machine-id when it is a stock name."""
     timezone: str | None = Field(default=None, examples=["Europe/Berlin"])
     """IANA time zone for schedules. Default: the system's."""
-
-
-EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
-
-
-class TestCamera(Model):
-    """A moving picture with a machine-readable frame number and capture time in it."""
-
-    __test__: ClassVar[bool] = False  # not a test class of pytest's
-
-    type: Literal["test"]
-    """Kind of camera."""
-    width: EvenPixels = 1280
-    """Width in pixels."""
-    height: EvenPixels = 720
-    """Height in pixels."""
-    fps: float = Field(default=30.0, gt=0, le=240)
-    """Frames per second."""
-
-
-class FileCamera(Model):
-    """A video file, played at its own pace."""
-
-    type: Literal["file"]
-    """Kind of camera."""
-    path: FilePath
-    """The video file; a relative path starts at the directory of the configuration file."""
-    loop: bool = True
-    """Begin again at the end. Otherwise the stream ends with the file."""
-
-
-def _camera_tag(value: Any) -> str | None:
-    """Tags stand in brackets, so that in an error's path they never look like a key."""
-    if isinstance(value, str):
-        return "<name>"
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return None if kind is None else f"<{kind}>"
-
-
-CameraConfig = Annotated[
-    Annotated[TestCamera, Tag("<test>")] | Annotated[FileCamera, Tag("<file>")], Discriminator(_camera_tag)
-]
-CameraOrName = Annotated[
-    Annotated[str, Tag("<name>")] | Annotated[TestCamera, Tag("<test>")] | Annotated[FileCamera, Tag("<file>")],
-    Discriminator(_camera_tag),
-]
 
 
 class FrameProcessing(Model):
@@ -224,6 +124,7 @@ Auto = Literal["auto"]
 Rate = Annotated[float, Field(gt=0, le=120)]
 Kbps = Annotated[int, Field(ge=16, le=100_000)]
 Codec = Literal["vp8", "vp9", "h264", "av1"]
+Passthrough = Literal["always", "never"]
 Size = Annotated[str, Field(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$", examples=["1280x720"])]
 
 
@@ -255,6 +156,10 @@ class PublishConfig(Model):
     """Most kilobits per second, or auto."""
     codec: Annotated[Codec | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Codec)] = None
     """Video codec, or auto."""
+    passthrough: Annotated[
+        Passthrough | None, BeforeValidator(_unless_auto, json_schema_input_type=Auto | Passthrough)
+    ] = None
+    """Whether the H.264 of a camera that gives it is sent as it is: always, never, or auto (when that costs least)."""
 
 
 class FileSink(Model):
@@ -295,6 +200,10 @@ class StreamBase(Model):
     """When inference runs: interval_seconds (frame mode), or clip_length_seconds and delay_seconds (clip mode)."""
     inference: InferenceConfig
     """The question to the model: prompt and model."""
+    masks: Masks = ()
+    """Parts of the camera's picture that are blacked out, besides those of the camera."""
+    crop: Rectangle | None = None
+    """The part of the camera's picture that is shown, within what the camera's own crop leaves."""
     publish: PublishConfig = PublishConfig()
     """What is sent; auto unless told."""
     sinks: tuple[SinkConfig, ...] = Field(default=(), strict=False)
@@ -326,10 +235,19 @@ class StreamConfig(StreamBase):
     """The camera itself."""
     camera_name: str | None = None
     """Its name in `cameras`; None when it was given inline."""
+    camera_password: Secret | None = None
+    """What an RTSP camera asks for, from its `password` or its URL."""
     key: Secret | None = None
     """The stream's own API key; None: the common one."""
     mode: Literal["frame", "clip"]
     """Always what `processing` is."""
+
+    @property
+    def view(self) -> View:
+        """What of the camera's picture this stream may see."""
+        view = narrowed(self.camera, self.masks, self.crop)
+        assert view is not None, "the loader breaks a stream whose crops leave nothing"
+        return view
 
 
 class ConfigFile(Model):

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from overshootd.config.explain import close_match, not_known
-from overshootd.config.model import BASE_URL, CONTROL, ClipProcessing
+from overshootd.config.model import BASE_URL, ClipProcessing
 from overshootd.config.output_schema import schema_problems
+from overshootd.config.pieces import CONTROL
 from overshootd.config.problem import Problem
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node

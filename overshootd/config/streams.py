@@ -7,16 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from overshootd.config.cameras import CameraConfig
 from overshootd.config.explain import NAME_RULE, not_known, validate
-from overshootd.config.model import (
-    NAME,
-    CameraConfig,
-    ClipProcessing,
-    FileSink,
-    StreamBase,
-    StreamConfig,
-    WrittenStream,
-)
+from overshootd.config.model import NAME, ClipProcessing, FileSink, StreamBase, StreamConfig, WrittenStream
 from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, camera_problems, stream_problems
 from overshootd.config.secret import Secret

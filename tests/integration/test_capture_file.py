@@ -11,11 +11,12 @@ import av
 import numpy as np
 import pytest
 
-from overshootd.capture.ffmpeg import Video, VideoPacket
 from overshootd.capture.file import HOLD_NS, FileCamera, Pace
-from overshootd.config.model import FileCamera as FileConfig
+from overshootd.config.cameras import FileCamera as FileConfig
 from overshootd.contracts import CaptureNeed, Sample
 from overshootd.errors import CameraEnded, CameraLost, Permanent
+from overshootd.ffmpeg.lazy import LazyDecoder, VideoPacket
+from overshootd.ffmpeg.video import Video
 from tests.videos import H264, H264_B_FRAMES, MJPEG, VP8, number_of, write_video
 
 NEED = CaptureNeed(fps=1.0, width=1280, height=720)
@@ -41,13 +42,13 @@ def play() -> Iterator[Opener]:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The size of every packet that was decoded."""
     sizes: list[int] = []
-    decode = Video._decode
+    decode = LazyDecoder._decode
 
     def spy(self: Video, packet: VideoPacket | None) -> None:
         sizes.append(packet.size if packet else 0)
         decode(self, packet)
 
-    monkeypatch.setattr(Video, "_decode", spy)
+    monkeypatch.setattr(LazyDecoder, "_decode", spy)
     return sizes
 
 
@@ -91,7 +92,7 @@ def test_a_picture_right_after_a_keyframe_is_never_the_one_before_it(tmp_path: P
 def test_what_waits_undecoded_is_bounded(
     tmp_path: Path, play: Opener, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("overshootd.capture.ffmpeg.PENDING_PACKETS", 4)
+    monkeypatch.setattr("overshootd.ffmpeg.lazy.PENDING_PACKETS", 4)
     camera = play(write_video(tmp_path / "a.mkv", (*H264[:2], {**H264[2], "g": "100"}), frames=40, fps=100))
     numbers = [number_at(sample) for n, sample in enumerate(samples(camera, 32)) if n == 31]
     assert numbers == [31]
@@ -223,7 +224,7 @@ def test_a_damaged_stretch_is_passed_over_in_silence(
 
 
 def test_damage_without_end_is_a_lost_camera(tmp_path: Path, play: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("overshootd.capture.ffmpeg.CORRUPT_PACKETS", 5)
+    monkeypatch.setattr("overshootd.ffmpeg.lazy.CORRUPT_PACKETS", 5)
     path = write_video(tmp_path / "a.avi", MJPEG, frames=20, fps=100)
     damage(path, range(2, 20))
     camera = play(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from overshootd.config.credentials import read_secret
-from overshootd.config.model import SecretRef
+from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
 

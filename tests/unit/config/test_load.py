@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from overshootd.config.cameras import FileCamera, TestCamera
 from overshootd.config.load import load
-from overshootd.config.model import ClipProcessing, FileCamera, FrameProcessing, TestCamera
+from overshootd.config.model import ClipProcessing, FrameProcessing
 from overshootd.config.secret import Secret
 from tests.unit.config.texts import CLIP, GOOD, KEY, STREAM, Load
 

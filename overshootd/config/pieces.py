@@ -1,0 +1,66 @@
+"""What the configuration's models are made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+SECRET_WAYS = "{credential: NAME}, {file: PATH} or {env: VARIABLE}"
+
+
+class Model(BaseModel):
+    """Strict and frozen: an unknown key is a mistake, and a plan compares by value."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, data: Any) -> Any:
+        """`labels:` with every line under it commented out is null."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _without_control(path: str) -> str:
+    """The kernel knows no path with a NUL, and the others are escapes in double quotes that nobody meant."""
+    if CONTROL.search(path):
+        raise PydanticCustomError("path", "a path with a control character in it; remove it")
+    return path
+
+
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_without_control)]
+
+
+class SecretRef(Model):
+    """Where a secret is kept: exactly one of the three. The secret itself never stands in the file."""
+
+    credential: str | None = Field(default=None, min_length=1)
+    """Name of a file in $CREDENTIALS_DIRECTORY (systemd's LoadCredential)."""
+    file: FilePath | None = None
+    """Path of a file that holds the secret and nothing else."""
+    env: str | None = Field(default=None, min_length=1)
+    """Name of an environment variable."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exactly_one(cls, data: Any) -> Any:
+        """One sentence for every wrong shape, and never the value: it may be the secret."""
+        if not isinstance(data, dict):
+            if isinstance(data, SecretRef):
+                return data
+            raise PydanticCustomError(
+                "secret_literal", f"no secret stands in this file; say where it is kept: {SECRET_WAYS}"
+            )
+        if len(data) != 1 or not data.keys() <= {"credential", "file", "env"}:
+            raise PydanticCustomError("secret_shape", f"give exactly one of {SECRET_WAYS}")
+        return data
+
+
+EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
