@@ -79,7 +79,7 @@ class CameraContract:
             times.append(sample_of(camera, self.bound).captured_ns)
             assert times[-1] <= time.monotonic_ns()
         assert all(earlier < later for earlier, later in pairwise(times))
-        # Frames may be missed on a busy machine, never added. What waited in a driver may come at once in the beginning.
+        # Frames may be missed on a busy machine, never added; what waited in a driver may come at once.
         assert (times[-1] - times[0]) / 1e9 >= 9.9 / given.fps
 
     def test_waits_no_longer_than_told(self, camera: Camera) -> None:

@@ -34,23 +34,23 @@ def camera_for(config: CameraConfig, log: Log, password: Secret | None = None) -
 
             return lambda: file.FileCamera(config)
         case V4l2Camera():
-            from overshootd.capture import v4l2
+            from overshootd.capture.v4l2 import camera
 
-            return lambda: v4l2.V4l2Camera(config, log)
+            return lambda: camera.V4l2Camera(config, log)
         case RtspCamera():
             from overshootd.capture import rtsp
 
             return lambda: rtsp.RtspCamera(config, password, log)
         case CommandCamera():
-            from overshootd.capture import command
+            from overshootd.capture.program import command
 
             return lambda: command.CommandCamera(config, log)
         case Picamera2Camera():
-            from overshootd.capture import picamera2
+            from overshootd.capture.program import picamera2
 
             return lambda: picamera2.Picamera2Camera(config, log)
         case ArgusCamera():
-            from overshootd.capture import argus
+            from overshootd.capture.program import argus
 
             return lambda: argus.ArgusCamera(config, log)
         case _:

@@ -76,7 +76,7 @@ MET_IN = {
     "uuid6": {"sinks/spool.py"},
     # no service behind an adapter, but the language that pictures are computed in
     "numpy": {"marker.py", "ffmpeg/draw.py", "capture/testcam.py", "capture/privacy.py", "capture/scrutiny.py"},
-    "linuxpy": {"capture/v4l2_device.py"},
+    "linuxpy": {"capture/v4l2/device.py"},
     # the configuration is made of its classes; explain puts its errors into our words
     "pydantic": {"config/model.py", "config/pieces.py", "config/cameras.py", "config/secret.py", "config/explain.py"},
     "pydantic_core": {"config/model.py", "config/pieces.py", "config/secret.py", "config/explain.py"},
