@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import figures, gateway, lab, pictures, runs
+from bench import cameras, figures, gateway, lab, pictures, runs
 from bench.figures import Figure
 from bench.process import Failure, running
 from bench.ready import ready_seconds
@@ -36,6 +36,7 @@ UNAVAILABLE = 69
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("daemon", "cameras"), help="only these (default: all)")
     parser.add_argument("--seconds", type=float, default=40.0, help="length of each measurement (default: %(default)g)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     arguments = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> int:
         lab.enter_namespace()
         os.chdir(CHECKOUT)  # from where `python -m bench.…` finds its way
         with tempfile.TemporaryDirectory(prefix="overshootd-bench-") as folder:
-            measured = list(_measure(Path(folder), arguments.seconds))
+            measured = list(_measure(Path(folder), arguments.seconds, arguments.what))
     except (Failure, RuntimeError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return UNAVAILABLE
@@ -56,22 +57,30 @@ def main() -> int:
     return 0
 
 
-def _measure(folder: Path, seconds: float) -> Iterator[Figure]:
+def _measure(folder: Path, seconds: float, what: str | None) -> Iterator[Figure]:
     footage = FOOTAGE if FOOTAGE.is_file() else None
     gateway.certify(folder)
-    _say("READY=1, ten times")
-    yield figures.start("files cached", ready_seconds(folder, cold=False))
-    yield figures.start("files not cached", ready_seconds(folder, cold=True))
+    if what != "cameras":
+        _say("READY=1, ten times")
+        yield figures.start("files cached", ready_seconds(folder, cold=False))
+        yield figures.start("files not cached", ready_seconds(folder, cold=True))
     _say(f"drawing pictures from {footage or 'a texture; no footage is here'}")
     pictures.prepare(folder / "pictures", footage)
     with lab.cable() as beyond, _gateway(folder, beyond):
         place = runs.Place(folder, folder / "pictures", beyond, seconds)
-        yield from _costs(place)
-        _say(f"age of {SAMPLES} samples")
-        yield figures.age(runs.ages(place, SAMPLES), 1 / _planned().fps)
-        for codec in CODECS if footage else ():
-            _say(f"a street, codec {codec}, {FOOTAGE_SECONDS:g} s")
-            yield figures.data(f"data, a street, {codec}", runs.street(place, FOOTAGE, FOOTAGE_SECONDS, codec))
+        if what != "cameras":
+            yield from _daemon(place, footage)
+        if what != "daemon":
+            yield from cameras.measure(place)
+
+
+def _daemon(place: runs.Place, footage: Path | None) -> Iterator[Figure]:
+    yield from _costs(place)
+    _say(f"age of {SAMPLES} samples")
+    yield figures.age(runs.ages(place, SAMPLES), 1 / _planned().fps)
+    for codec in CODECS if footage else ():
+        _say(f"a street, codec {codec}, {FOOTAGE_SECONDS:g} s")
+        yield figures.data(f"data, a street, {codec}", runs.street(place, FOOTAGE, FOOTAGE_SECONDS, codec))
 
 
 def _costs(place: runs.Place) -> list[Figure]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -82,8 +82,15 @@ def bare(place: Place, plan: PublishPlan) -> Cost:
 
 def street(place: Place, footage: Path, seconds: float, codec: str) -> Cost:
     """overshootd as it is, with real footage as its camera."""
-    config = write_config(place.folder, {"type": "file", "path": str(footage)}, INTERVAL, codec)
-    with running(place.folder, "street", _daemon(config), daemon_env(place.folder)) as daemon:
+    return filmed(place, "street", {"type": "file", "path": str(footage)}, {"codec": codec}, seconds)
+
+
+def filmed(
+    place: Place, name: str, camera: Mapping[str, object], publish: Mapping[str, object], seconds: float
+) -> Cost:
+    """overshootd as it is, in frame mode, with this camera. What a program that is the camera costs is not counted."""
+    config = write_config(place.folder, camera, INTERVAL, publish)
+    with running(place.folder, name, _daemon(config), daemon_env(place.folder)) as daemon:
         _results(place.folder, 1, PATIENCE)
         time.sleep(WARM_UP)
         return _steady(place, daemon, seconds, lambda: 0.0)

@@ -9,7 +9,9 @@ from pathlib import Path
 from bench import gateway
 
 
-def write_config(folder: Path, camera: Mapping[str, str], interval: float, codec: str = "auto") -> Path:
+def write_config(
+    folder: Path, camera: Mapping[str, object], interval: float, publish: Mapping[str, object] | None = None
+) -> Path:
     """One stream, nothing left of a run before. Results go to FOLDER/results.jsonl."""
     for stale in (*folder.glob("state/*"), folder / "results.jsonl"):
         stale.unlink(missing_ok=True)
@@ -17,7 +19,7 @@ def write_config(folder: Path, camera: Mapping[str, str], interval: float, codec
         "camera": camera,
         "processing": {"interval_seconds": interval},
         "inference": {"prompt": "Is anyone there?", "model": "Qwen/Qwen3.5-9B"},
-        "publish": {"codec": codec},
+        "publish": publish or {},
         "sinks": [{"type": "file", "path": str(folder / "results.jsonl")}],
     }
     api = {"base_url": gateway.API, "key": {"env": "OVERSHOOT_API_KEY"}}

@@ -1,0 +1,87 @@
+"""What real cameras cost: H.264 passed on or decoded, MJPEG at several publish rates, and whether the chosen path is
+the cheapest. The cameras are programs (bench/player.py), whose own CPU is not counted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench import recordings, runs
+from bench.figures import Figure
+from bench.pictures import Pictures
+from bench.runs import Cost, Place
+
+PLAYER = Path(__file__).with_name("player.py")
+MJPEG_RATES = (30.0, 6.0, 1.0, 0.5)
+SLACK = 1.1
+"""Two runs of the same thing differ by some percent here."""
+
+Publish = dict[str, object]
+
+PASSED: Publish = {"passthrough": "always"}
+DECODED: Publish = {"passthrough": "never"}
+EVERYTHING: Publish = {"fps": 30, "max_kbps": 2000}
+
+
+def measure(place: Place) -> Iterator[Figure]:
+    """Each run takes `place.seconds` and a warm-up."""
+    pictures = Pictures(place.pictures)
+    mjpeg = recordings.mjpeg(place.folder / "mjpeg", pictures)
+    often = recordings.h264(place.folder / "h264-gop1s", pictures, gop=30)
+    seldom = recordings.h264(place.folder / "h264-gop10s", pictures, gop=300)
+    slow = recordings.h264(place.folder / "h264-6fps", pictures, fps=6, gop=60, kbps=500)
+
+    passed = _run(place, "H.264 passed on", often, "h264", 30, EVERYTHING | PASSED)
+    decoded = _run(place, "H.264 decoded and encoded", often, "h264", 30, EVERYTHING | DECODED)
+    yield _ratio("720p30 H.264 passed on", passed, "decoded and encoded", decoded, 1 / 3)
+    yield from _mjpeg(place, mjpeg)
+    for what, recording, fps, needed in (
+        ("30 fps, a keyframe a second, 1 fps needed", often, 30, 1),
+        ("30 fps, a keyframe every 10 s, 1 fps needed", seldom, 30, 1),
+        ("6 fps, a keyframe every 10 s, 4 fps needed", slow, 6, 4),
+    ):
+        publish: Publish = {"fps": needed}
+        chosen = _run(place, what, recording, "h264", fps, publish)
+        others = {
+            "all passed on": _run(place, f"{what}: all passed on", recording, "h264", fps, publish | PASSED),
+            "decoded": _run(place, f"{what}: decoded", recording, "h264", fps, publish | DECODED),
+        }
+        cheapest = min(others, key=lambda name: others[name].cpu)
+        yield _ratio(f"H.264, {what}: chosen", chosen, cheapest, others[cheapest], SLACK)
+
+
+def _mjpeg(place: Place, recording: Path) -> Iterator[Figure]:
+    _say("idle: a test picture of 64x36")
+    idle = runs.filmed(place, "idle", {"type": "test", "width": 64, "height": 36}, {"fps": 0.5}, place.seconds)
+    costs = {
+        fps: _run(place, f"MJPEG at {fps:g} fps", recording, "mjpeg", 30, {"fps": fps, "max_kbps": 2000})
+        for fps in MJPEG_RATES
+    }
+    most = costs[MJPEG_RATES[0]].cpu - idle.cpu
+    for fps in MJPEG_RATES[1:]:
+        beyond = costs[fps].cpu - idle.cpu
+        yield Figure(
+            f"720p30 MJPEG at {fps:g} fps, beyond idle",
+            f"{beyond:.2%} of a core",
+            "at 30 fps",
+            f"{most:.2%} of a core",
+            beyond / most,
+            1 / 20 if fps == MJPEG_RATES[-1] else None,
+        )
+
+
+def _run(place: Place, what: str, recording: Path, form: str, fps: int, publish: Mapping[str, object]) -> Cost:
+    _say(what)
+    argv = [sys.executable, "-S", str(PLAYER), str(recording), str(fps)]
+    return runs.filmed(
+        place, "filmed", {"type": "command", "argv": argv, "format": form, "fps": fps}, publish, place.seconds
+    )
+
+
+def _ratio(name: str, ours: Cost, than: str, theirs: Cost, target: float) -> Figure:
+    return Figure(name, f"{ours.cpu:.2%} of a core", than, f"{theirs.cpu:.2%} of a core", ours.cpu / theirs.cpu, target)
+
+
+def _say(what: str) -> None:
+    print(f"bench: {what}", file=sys.stderr, flush=True)
