@@ -17,7 +17,8 @@ _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 def nal_units(data: bytes) -> Iterator[bytes]:
     """The NAL units of an Annex B byte stream, without start codes and trailing zeros."""
     starts = [match.end() for match in _START_CODE.finditer(data)]
-    for begin, following in zip(starts, [*(start - 3 for start in starts[1:]), len(data)], strict=True):
+    ends = [*(start - 3 for start in starts[1:]), len(data)]
+    for begin, following in zip(starts, ends, strict=False):  # without a start code there is nothing in between
         if nal := data[begin:following].rstrip(b"\x00"):
             yield nal
 
