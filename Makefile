@@ -1,11 +1,12 @@
 # The commands of this repository. Each sets up what it needs and is quick the second time.
 .POSIX:
-.PHONY: help demo test bench lint lock clean
+.PHONY: help demo test test-lab bench lint lock clean
 
 help:
 	@printf '%s\n' \
 	  'make demo    simulator and daemon together; DEMO_SECONDS=20 ends it, VIDEO=file shows real footage' \
 	  'make test    lint, types and all tests' \
+	  'make test-lab  the tests that need a real kernel'"'"'s cameras, in the device lab (docs/lab.md); takes minutes' \
 	  'make bench   CPU, bytes and latency against the bare SDK' \
 	  'make lint    lint and types only' \
 	  'make lock    pin the newest versions that pyproject.toml allows' \
@@ -20,6 +21,9 @@ test:
 	@$(MAKE) -s lint
 	@tools/livekit-server
 	@.venv/bin/python -m pytest
+
+test-lab:
+	@tests/lab/run
 
 bench:
 	@tools/setup test

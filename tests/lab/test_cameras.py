@@ -1,0 +1,94 @@
+"""Every camera backend keeps the contract on a real kernel's devices and through the real picamera2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import structlog
+
+from overshootd.capture.choose import camera_for
+from overshootd.config.cameras import Picamera2Camera, V4l2Camera
+from overshootd.contracts import Camera, Picture
+from tests.camera_contract import NEED, CameraContract, Make, pictured, sample_of
+from tests.lab.cameras import CSI, JPEG_LOOP, VIVID, shown_number, usb
+
+LOG = structlog.get_logger()
+BOUND = 60.0
+"""Seconds for the slowest step in a guest without hardware virtualization, on a busy machine."""
+
+
+@pytest.mark.usefixtures("usb_camera")
+class TestUsbMjpeg(CameraContract):
+    rate = 5.0
+    bound = BOUND
+    _newest = 0
+
+    @pytest.fixture
+    def make(self) -> Make:
+        return camera_for(V4l2Camera(type="v4l2", device=usb(), format="mjpeg"), LOG)
+
+    def number(self, picture: Picture) -> int:
+        """Counted on where the camera's loop of pictures begins again."""
+        rounds, newest = divmod(self._newest, JPEG_LOOP)
+        shown = shown_number(picture)
+        self._newest = (rounds + (shown < newest)) * JPEG_LOOP + shown
+        return self._newest
+
+
+@pytest.mark.usefixtures("usb_camera")
+class TestUsbYuyv(CameraContract):
+    rate = 5.0
+    bound = BOUND
+
+    @pytest.fixture
+    def make(self) -> Make:
+        return camera_for(V4l2Camera(type="v4l2", device=usb(), format="raw", width=320, height=240), LOG)
+
+    def number(self, picture: Picture) -> int:
+        return shown_number(picture)
+
+
+class UnnumberedContract(CameraContract):
+    """For cameras whose pictures differ but say no number."""
+
+    bound = BOUND
+
+    def test_shows_the_same_moment_at_every_size(self, camera: Camera) -> None:
+        camera.open(NEED)
+        sample, picture = pictured(camera, 320, 240, self.bound)
+        assert bytes(sample.picture(320, 240).data) == bytes(picture.data)
+        assert np.abs(_means(picture) - _means(sample.picture(160, 120))).max() < 8
+
+    def test_goes_on_while_no_picture_is_asked(self, camera: Camera) -> None:
+        camera.open(NEED)
+        _, earlier = pictured(camera, 320, 240, self.bound)
+        for _ in range(3):
+            sample_of(camera, self.bound)
+        _, later = pictured(camera, 320, 240, self.bound)
+        assert bytes(later.data) != bytes(earlier.data)
+
+
+class TestVividYuyv(UnnumberedContract):
+    rate = 5.0
+
+    @pytest.fixture
+    def make(self) -> Make:
+        return camera_for(V4l2Camera(type="v4l2", device=VIVID, format="raw", width=640, height=360, fps=5.0), LOG)
+
+
+class TestCsi(UnnumberedContract):
+    """vimc, through libcamera and picamera2 in the child process."""
+
+    rate = 1.0
+
+    @pytest.fixture(params=[0, CSI])
+    def make(self, request: pytest.FixtureRequest) -> Make:
+        return camera_for(Picamera2Camera(type="picamera2", camera=request.param), LOG)
+
+
+def _means(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Luma in 16 x 12 fields."""
+    luma = np.frombuffer(picture.data, np.uint8)[: picture.width * picture.height].astype(np.float64)
+    rows, columns = picture.height // 12, picture.width // 16
+    means: np.ndarray[tuple[int, int], np.dtype[np.float64]] = luma.reshape(12, rows, 16, columns).mean(axis=(1, 3))
+    return means
