@@ -10,11 +10,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from overshootd.config.pieces import EvenPixels, FilePath, Model, SecretRef
+from overshootd.config.pieces import (
+    EvenPixels,
+    Extent,
+    FilePath,
+    Fraction,
+    LibcameraValue,
+    Model,
+    NumberOrId,
+    Point,
+    SecretRef,
+    V4l2Value,
+)
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Extent = Annotated[float, Field(gt=0, le=1)]
-Point = Annotated[tuple[Fraction, Fraction], Field(strict=False)]
 Fps = Annotated[float, Field(gt=0, le=240)]
 
 
@@ -152,7 +160,7 @@ class V4l2Camera(RealCamera):
     """Frames per second. Default: the nearest the camera has above what is published."""
     format: Literal["h264", "mjpeg", "raw"] | None = None
     """What the camera shall send. Default: what costs least."""
-    controls: Mapping[str, bool | int | str] = {}
+    controls: Mapping[str, V4l2Value] = {}
     """V4L2 controls by their names, such as brightness: 128; menus by number or by an entry's text."""
 
 
@@ -161,7 +169,7 @@ class Picamera2Camera(RealCamera):
 
     type: Literal["picamera2"]
     """Kind of camera."""
-    camera: int | str = 0
+    camera: NumberOrId = 0
     """Its number, or its id as `overshootd cameras` shows it."""
     width: EvenPixels | None = None
     """Width in pixels. Default: what is published."""
@@ -171,7 +179,7 @@ class Picamera2Camera(RealCamera):
     """Frames per second. Default: what is published."""
     hardware_h264: bool = True
     """Encode with the board's own encoder where it has one (Pi 4 and older)."""
-    controls: Mapping[str, Any] = {}
+    controls: Mapping[str, LibcameraValue] = {}
     """libcamera controls by their names, such as ExposureTime: 10000."""
     tuning: str | None = Field(default=None, min_length=1, examples=["imx219_noir.json"])
     """A tuning file: a name that libcamera knows, or a path."""

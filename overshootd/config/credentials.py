@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from overshootd.config.pieces import SecretRef
@@ -15,18 +15,41 @@ MAX_BYTES = 16 * 1024
 LOOKS_LIKE_KEY = re.compile(r"(ovs|sk)[_-]")
 
 
-def read_secret(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> Secret:
-    """The secret without the white space around it. A relative file starts at `directory`. Raises ConfigError."""
+ReadSecret = Callable[[SecretRef, Path, Mapping[str, str]], Secret]
+
+
+def read_key(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> Secret:
+    """An API key, without the white space around it. A relative file starts at `directory`. Raises ConfigError.
+
+    Only what can stand in an HTTP header: found there, anything else would look like a network failure.
+    """
+    content, source = _read(ref, directory, environ)
+    value = _filled(content, source)
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ConfigError(f"{source} holds no key; a key is one word of visible ASCII characters, without blanks")
+    return Secret(value)
+
+
+def read_password(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> Secret:
+    """A camera's password, read as a key is: one line of any text, blanks within it too."""
+    content, source = _read(ref, directory, environ)
+    value = _filled(content, source)
+    if not value.isprintable():
+        raise ConfigError(f"{source} holds no password; a password is one line of UTF-8 text")
+    return Secret(value)
+
+
+def _read(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> tuple[bytes, str]:
+    """What is kept there, and where that is."""
     for word in filter(None, (ref.credential, ref.file, ref.env)):
         if LOOKS_LIKE_KEY.match(word):
             raise ConfigError("this looks like the secret itself; give the name of where it is kept")
     if ref.env is not None:
         if ref.env not in environ:
             raise ConfigError(f"the environment variable {ref.env} is not set")
-        return _secret(environ[ref.env], f"the environment variable {ref.env}")
-    if ref.file is not None:
-        return _read(directory / ref.file)
-    return _read(_credential(ref.credential or "", environ))
+        return environ[ref.env].encode("utf-8", "surrogateescape"), f"the environment variable {ref.env}"
+    path = directory / ref.file if ref.file is not None else _credential(ref.credential or "", environ)
+    return _content(path), str(path)
 
 
 def _credential(name: str, environ: Mapping[str, str]) -> Path:
@@ -41,7 +64,7 @@ def _credential(name: str, environ: Mapping[str, str]) -> Path:
     return Path(directory) / name
 
 
-def _read(path: Path) -> Secret:
+def _content(path: Path) -> bytes:
     try:
         content = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
@@ -52,14 +75,12 @@ def _read(path: Path) -> Secret:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_BYTES // 1024} KiB: no secret")
-    return _secret(content.decode("ascii", "replace"), str(path))
+    return content
 
 
-def _secret(text: str, source: str) -> Secret:
-    """Only what can stand in an HTTP header: found there, anything else would look like a network failure."""
-    value = text.strip()
+def _filled(content: bytes, source: str) -> str:
+    """The text, without the white space around it. What is no UTF-8 turns into characters that nobody can print."""
+    value = content.decode("utf-8", "surrogateescape").strip()
     if not value:
         raise ConfigError(f"{source} is empty")
-    if not re.fullmatch(r"[!-~]+", value):
-        raise ConfigError(f"{source} holds no key; a key is one word of visible ASCII characters, without blanks")
-    return Secret(value)
+    return value

@@ -12,14 +12,13 @@ from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from overshootd.config.cameras import CameraConfig
 from overshootd.config.model import ClipProcessing, FrameProcessing, InferenceConfig
 from overshootd.config.problem import Problem
 from overshootd.config.tree import Node, Path
 
 NAME_RULE = "a name is 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
-NOT_BUILT = frozenset(
-    ("v1beta", "v4l2", "picamera2", "rtsp", "command", "argus", "webrtc", "livekit", "mqtt", "brokers")
-)
+NOT_BUILT = frozenset(("v1beta", "webrtc", "livekit", "mqtt", "brokers"))
 """Words of the configuration's contract that this version does not know yet."""
 
 CALLED_HERE = {
@@ -57,6 +56,8 @@ def _follows(kind: Any, detail: ErrorDetails, details: list[ErrorDetails]) -> bo
     keys = _keys(detail["loc"])
     for other in details:
         above, last = _keys(other["loc"])[:-1], other["loc"][-1:]
+        if detail["type"] == "too_short" and above == keys and other is not detail:
+            return True  # a member that is wrong is not counted
         if (
             other["type"] == "literal_error"
             and last == ("type",)
@@ -81,7 +82,7 @@ def not_known(what: str, word: str, known: Iterable[str]) -> str:
     known = list(known)
     if word in NOT_BUILT:
         return f"{word} is not built yet; use {_one_of(known)}"
-    shown = "this" if LOOKS_LIKE_KEY.match(word) or len(word) > 40 else word
+    shown = "this" if LOOKS_LIKE_KEY.match(word) or "://" in word or len(word) > 40 else word
     if near := close_match(word, known):
         return f"{shown} is no {what}; did you mean {near}?"
     return f"{shown} is no {what}; use {_one_of(known)}"
@@ -163,6 +164,8 @@ def _field_at(annotation: Any, loc: Path) -> tuple[FieldInfo | None, type[BaseMo
     return field, model
 
 
+CAMERA_TYPES = [tag.strip("<>") for tag, _ in _models(CameraConfig) if tag]
+
 # -- what to say -------------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +179,7 @@ def _sentence(detail: ErrorDetails, field: FieldInfo | None, model: type[BaseMod
         case "extra_forbidden":
             return _unknown_key(name, model)
         case "literal_error":
-            return not_known(name, _shown(value), re.findall(r"'([^']+)'", detail["ctx"]["expected"]) or ["1"])
+            return _no_choice(name, value, detail["ctx"]["expected"])
         case "union_tag_invalid" | "union_tag_not_found":
             return _wrong_kind(detail)
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
@@ -186,12 +189,10 @@ def _sentence(detail: ErrorDetails, field: FieldInfo | None, model: type[BaseMod
             return f"{_shown(value)} is {far}; {allows} {_range(field)}{unit}"
         case "multiple_of":
             return f"{_shown(value)} is odd; an even number is needed"
-        case "string_pattern_mismatch" if name != "name":
-            return "is empty"
-        case "string_pattern_mismatch":
-            return NAME_RULE
-        case "string_too_short":
-            return "is empty"
+        case "string_pattern_mismatch" | "string_too_short":
+            return _wrong_text(name, field)
+        case "too_short" | "too_long":
+            return _wrong_count(name, detail)
         case "finite_number":
             return "must be a finite number"
         case "dict_type" if name == "output_schema_json":
@@ -228,14 +229,41 @@ def _hint(type_error: str, value: Any) -> str:
     return ""
 
 
+def _no_choice(name: str, value: Any, expected: str) -> str:
+    """`expected` is pydantic's own list: 'a', 'b' or 'c', or 0 or 180."""
+    words, numbers = re.findall(r"'([^']+)'", expected), re.findall(r"\d+", expected)
+    if words:
+        return not_known(name, _shown(value), words)
+    if isinstance(value, str) and value in numbers:
+        return "expected a number; leave the quotes away"
+    return f"{_shown(value)} is no {name}; use {_one_of(numbers)}"
+
+
+def _wrong_text(name: str, field: FieldInfo | None) -> str:
+    if name == "url" and field and field.examples:
+        return f"expected a URL without blanks, such as {field.examples[0]}"
+    return NAME_RULE if name == "name" else "is empty"
+
+
+def _wrong_count(name: str, detail: ErrorDetails) -> str:
+    """A list with too few or too many members."""
+    context = detail["ctx"]
+    if detail["type"] == "too_long":
+        return f"{context['actual_length']} are too many; allowed are at most {context['max_length']}"
+    if context["min_length"] == 1:
+        return "is empty"
+    what = "corners" if name == "points" else "members"
+    return f"{context['actual_length']} are too few; at least {context['min_length']} {what} are needed"
+
+
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int | float) else "this"
 
 
 def _wrong_kind(detail: ErrorDetails) -> str:
     """No member of a union fits; which are possible is in the tags."""
-    tags = re.findall(r"<(\w+)>", detail.get("ctx", {}).get("expected_tags", "")) or ["test", "file"]
-    kinds = [tag for tag in tags if tag != "name"]
+    tags = re.findall(r"<(\w+)>", detail.get("ctx", {}).get("expected_tags", ""))
+    kinds = [tag for tag in tags or CAMERA_TYPES if tag != "name"]
     tag = str(detail.get("ctx", {}).get("tag", "")).strip("<>")
     if tag == "both":
         return "interval_seconds means frame mode, the other keys clip mode; keep one kind"
@@ -246,15 +274,24 @@ def _wrong_kind(detail: ErrorDetails) -> str:
 
 
 def _unknown_key(name: str, model: type[BaseModel] | None) -> str:
-    known = {} if model is None else model.model_fields
     if name in NOT_BUILT:
         return f"{name} is not built yet; remove it"
-    deeper = [f"{key}: {{{name}: …}}" for key, field in known.items() if name in _all_fields(field.annotation)]
-    if near := (model and _meant(name, model)):
+    if model is None:
+        return "unknown key"
+    known = _own_first(model)
+    called = CALLED_HERE.get(name) in known
+    deeper = [key for key in known if name in _all_fields(model.model_fields[key].annotation)]
+    if deeper and not called:
+        return f"unknown key here; did you mean {deeper[0]}: {{{name}: …}}?"
+    if near := _meant(name, model):
         return f"unknown key; did you mean {near}?"
-    if deeper:
-        return f"unknown key here; did you mean {deeper[0]}?"
-    return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+    return f"unknown key; known here: {', '.join(known)}"
+
+
+def _own_first(model: type[BaseModel]) -> list[str]:
+    """A model's keys, those that it shares with others last."""
+    shared = {name for base in model.__bases__ if issubclass(base, BaseModel) for name in base.model_fields}
+    return sorted(model.model_fields, key=shared.__contains__)
 
 
 def _meant(name: str, model: type[BaseModel]) -> str | None:

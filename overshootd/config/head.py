@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from overshootd.config.credentials import read_secret
+from overshootd.config.credentials import ReadSecret, read_key
 from overshootd.config.device import device_name
 from overshootd.config.explain import close_match, validate
 from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, WrittenApi
@@ -113,13 +113,13 @@ def common_key(root: Node, environ: Mapping[str, str], needed: bool) -> tuple[Se
     return None, [Problem.at(place.key_mark or place.mark, ("api", "key"), message)]
 
 
-def key_at(node: Node, environ: Mapping[str, str]) -> tuple[Secret | None, list[Problem]]:
+def key_at(node: Node, environ: Mapping[str, str], read: ReadSecret = read_key) -> tuple[Secret | None, list[Problem]]:
     """The secret that this reference names. Nothing is said about a reference of the wrong shape: `validate` did."""
     ref, wrong = validate(SecretRef, node, node.path)
     if wrong:
         return None, []
     where = next(iter(node.map.values()))
     try:
-        return read_secret(ref, Path(where.mark.file).parent, environ), []
+        return read(ref, Path(where.mark.file).parent, environ), []
     except ConfigError as error:
         return None, [where.problem(str(error))]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.config import files
+from overshootd.config.camera_draft import CameraDraft
 from overshootd.config.head import Head, common_key, key_at, overridden, read_head
-from overshootd.config.model import ApiConfig, StreamConfig
+from overshootd.config.model import ApiConfig, NamedCamera, StreamConfig
 from overshootd.config.problem import Problem
 from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
-from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream
+from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream, sound_cameras
 from overshootd.config.tree import Node
 
 
@@ -29,6 +30,8 @@ class Loaded:
     """The common API key; a stream's own one wins. None only when no stream of `streams` needs it."""
     streams: Mapping[str, StreamConfig]
     """Streams without a mistake, enabled or not, with the defaults merged under them."""
+    cameras: Mapping[str, NamedCamera]
+    """Cameras of `cameras` without a mistake, used or not."""
     problems: tuple[Problem, ...]
     """Every mistake, in the order of the files."""
     broken: Mapping[str, tuple[Problem, ...]]
@@ -42,23 +45,25 @@ class Loaded:
         return bool(self.problems) and not any(stream.enabled for stream in self.streams.values())
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True) -> Loaded:
     """Read FILE, or a directory holding overshootd.yaml and streams.d/. Never raises for what a file holds.
 
-    OVERSHOOT_API_KEY and OVERSHOOT_BASE_URL override the file.
+    OVERSHOOT_API_KEY and OVERSHOOT_BASE_URL override the file. Without `api_keys` no stream needs one, for commands
+    that never speak to the API: whoever calls them may not be allowed to read the keys.
     """
     root, in_files = files.read(path)
     root = overridden(root, environ)
     head = read_head(root, environ)
     if any(not problem.key and problem.file == root.mark.file for problem in in_files):
         return _nothing(root, head, in_files)  # what the other files lack now is no mistake of theirs
-    cameras, in_cameras = read_cameras(root)
+    written_cameras = read_cameras(root, environ)
+    cameras, in_cameras = sound_cameras(written_cameras)
     names = root.map["streams"].map if root.get("streams") else {}
-    drafts = {name: read_stream(root, name, head.device, cameras) for name in names}
+    drafts = {name: read_stream(root, name, head.device, written_cameras, environ) for name in names}
 
-    lacking = {name for name, draft in drafts.items() if draft.node.get("api", "key") is None}
+    lacking = {name for name, draft in drafts.items() if api_keys and draft.node.get("api", "key") is None}
     key, no_key = common_key(root, environ, needed=bool(lacking))
-    keys = {name: _own_key(draft, environ) for name, draft in drafts.items()}
+    keys = {name: _own_key(draft, environ) if api_keys else None for name, draft in drafts.items()}
     for name in lacking:
         drafts[name].problems.extend(no_key)
     known = {name: (draft.node, keys[name] or key) for name, draft in drafts.items() if keys[name] or name in lacking}
@@ -66,7 +71,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         drafts[name].problems.append(problem)
 
     in_defaults = read_defaults(root)
-    shared = [*in_files, *head.problems, *bad_names(root), *(p for p in in_defaults if p.key == "defaults")]
+    as_written = [*in_files, *bad_names(root)]
+    shared = [*as_written, *head.problems, *(p for p in in_defaults if p.key == "defaults")]
     broken = {
         name: _ordered(root, [*(p for p in shared if _breaks(p, root, name, draft)), *draft.problems])
         for name, draft in drafts.items()
@@ -81,9 +87,16 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         streams={
             name: draft.resolved(name, keys[name], head.state_dir) for name, draft in drafts.items() if not broken[name]
         },
+        cameras={
+            name: camera
+            for name, camera in cameras.items()
+            if not any(problem.within("cameras", name) for problem in as_written)
+        },
         problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
         broken={name: problems for name, problems in broken.items() if problems},
-        secrets=tuple(dict.fromkeys(secret for secret in (key, *keys.values()) if secret)),
+        secrets=_secrets(
+            [key, *keys.values()], [*written_cameras.values(), *(draft.camera for draft in drafts.values())]
+        ),
     )
 
 
@@ -97,6 +110,7 @@ def _nothing(root: Node, head: Head, problems: list[Problem]) -> Loaded:
         api=head.api,
         key=None,
         streams={},
+        cameras={},
         problems=told,
         broken=dict.fromkeys(root.map["streams"].map if root.get("streams") else (), told),
         secrets=(),
@@ -110,10 +124,14 @@ def _own_key(draft: Draft, environ: Mapping[str, str]) -> Secret | None:
     return key
 
 
+def _secrets(keys: Iterable[Secret | None], cameras: Iterable[CameraDraft | None]) -> tuple[Secret, ...]:
+    found = [*keys, *(secret for camera in cameras if camera for secret in camera.secrets)]
+    return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
 def _breaks(problem: Problem, root: Node, name: str, draft: Draft) -> bool:
     """Whether a mistake that no single stream made keeps this one from running."""
-    keys = (f"streams.{name}", *([f"cameras.{draft.camera_name}"] if draft.camera_name else []))
-    if any(problem.key == key or problem.key.startswith(f"{key}.") for key in keys):
+    if problem.within("streams", name) or (draft.camera_name and problem.within("cameras", draft.camera_name)):
         return True
     first = problem.key.partition(".")[0]
     written_in = root.map["streams"].map[name].mark.file

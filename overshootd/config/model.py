@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -248,6 +249,14 @@ class StreamConfig(StreamBase):
         view = narrowed(self.camera, self.masks, self.crop)
         assert view is not None, "the loader breaks a stream whose crops leave nothing"
         return view
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCamera:
+    """A camera from `cameras`, used by a stream or not; `password` is what an RTSP camera asks for."""
+
+    config: CameraConfig
+    password: Secret | None = None
 
 
 class ConfigFile(Model):

@@ -81,8 +81,8 @@ def _type(node: Node) -> Iterator[Problem]:
         words = [word.value for word in node.items if isinstance(word.value, str)]
         if len(set(words)) < len(words):
             yield node.problem("a type is named twice")
-    for word in node.items or (node,):
-        if word.value not in TYPES and word.value != ():
+    for word in node.items if isinstance(node.value, tuple) else (node,):
+        if word.value not in TYPES:
             shown = "null" if word.value is None else word.value if isinstance(word.value, str) else "this"
             yield word.problem(
                 'null is a word of YAML; write "null" in quotes'

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 SECRET_WAYS = "{credential: NAME}, {file: PATH} or {env: VARIABLE}"
@@ -64,3 +65,55 @@ class SecretRef(Model):
 
 
 EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Extent = Annotated[float, Field(gt=0, le=1)]
+
+
+# Each of these would be told as several mistakes, one for each type that it might have been.
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _corner(value: Any) -> Any:
+    fits = isinstance(value, list | tuple) and len(value) == 2
+    if not fits or not all(_is_number(part) and 0 <= part <= 1 for part in value):
+        raise PydanticCustomError(
+            "corner", "expected a corner [x, y]: two numbers from 0 to 1, fractions of the picture's width and height"
+        )
+    return value
+
+
+Point = Annotated[tuple[Fraction, Fraction], Field(strict=False), BeforeValidator(_corner)]
+
+
+def _v4l2_value(value: Any) -> Any:
+    if not isinstance(value, bool | int | str):
+        raise PydanticCustomError("control", "expected a whole number, true or false, or an entry of the menu as text")
+    return value
+
+
+V4l2Value = Annotated[bool | int | str, BeforeValidator(_v4l2_value)]
+
+
+def _libcamera_value(value: Any) -> Any:
+    def fits(part: Any) -> bool:
+        return isinstance(part, bool | str) or _is_number(part)
+
+    if not (all(map(fits, value)) if isinstance(value, list | tuple) and value else fits(value)):
+        raise PydanticCustomError("control", "expected a number, true or false, text, or a list of them")
+    return value
+
+
+LibcameraValue = Annotated[Any, BeforeValidator(_libcamera_value)]
+
+
+def _number_or_id(value: Any) -> Any:
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not number and not (isinstance(value, str) and value.strip()):
+        raise PydanticCustomError("camera", "expected a number (0 is the first camera), or an id as text")
+    return value
+
+
+NumberOrId = Annotated[int | str, BeforeValidator(_number_or_id)]

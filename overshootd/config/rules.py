@@ -15,10 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from overshootd.config.camera_rules import view_problems
 from overshootd.config.explain import close_match, not_known
 from overshootd.config.model import BASE_URL, ClipProcessing
 from overshootd.config.output_schema import schema_problems
-from overshootd.config.pieces import CONTROL
 from overshootd.config.problem import Problem
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node
@@ -36,8 +36,8 @@ def stream_problems(stream: Node) -> Iterator[Problem]:
     yield from _tokens(stream)
     if schema := stream.get("inference", "output_schema_json"):
         yield from schema_problems(schema)
-    if camera := stream.get("camera"):
-        yield from camera_problems(camera)
+    yield from view_problems(stream, stream.get("camera"))
+    yield from _passthrough(stream)
     for sink in (stream.get("sinks") or stream).items:
         yield from _sink_path(sink)
     yield from _doubled_sinks(stream)
@@ -92,17 +92,40 @@ def _tokens(stream: Node) -> Iterator[Problem]:
         )
 
 
-def camera_problems(camera: Node) -> Iterator[Problem]:
-    """A video file that is not there, or none: in the words that the camera itself would have for it."""
-    kind, path = camera.get("type"), camera.get("path")
-    if kind is None or kind.value != "file" or path is None or not isinstance(path.value, str):
+def _passthrough(stream: Node) -> Iterator[Problem]:
+    """H.264 that is passed on shows what the camera saw, as the camera encoded it."""
+    node, camera, codec = stream.get("publish", "passthrough"), stream.get("camera"), stream.get("publish", "codec")
+    if node is None or node.value != "always":
         return
-    if CONTROL.search(path.value):
-        return
-    if not os.path.exists(path.value):
-        yield path.problem(f"{path.value}: no such file")
-    elif not os.path.isfile(path.value):
-        yield path.problem(f"{path.value}: not a video file, but a directory or a device")
+    if codec and codec.value not in ("auto", "h264"):
+        yield node.problem(
+            "always cannot be: what is passed on is H.264, and codec names another; remove one of the two"
+        )
+    elif view := next((key for key in ("masks", "crop") if _given(stream, key) or _given(camera, key)), None):
+        yield node.problem(
+            f"always cannot be: {view} must act before anybody may see the picture; remove one of the two"
+        )
+    elif turn := next((key for key in ("rotate", "hflip") if _given(camera, key)), None):
+        yield node.problem(f"always cannot be: {turn} must turn the picture first; remove one of the two")
+    elif camera and (why := _gives_no_h264(camera)):
+        yield node.problem(f"always cannot be: {why}")
+
+
+def _given(node: Node | None, key: str) -> bool:
+    """Whether it says anything: neither 0 nor false nor an empty list."""
+    value = node.get(key) if node else None
+    return value is not None and value.value not in (0, False, ())
+
+
+def _gives_no_h264(camera: Node) -> str | None:
+    kind, form, hardware = camera.get("type"), camera.get("format"), camera.get("hardware_h264")
+    if kind and kind.value in ("test", "file"):
+        return f"a camera of type {kind.value} gives no H.264"
+    if form and form.value in ("mjpeg", "raw", "i420"):
+        return f"with format {form.value} the camera gives no H.264"
+    if hardware and hardware.value is False:
+        return "with hardware_h264: false the camera gives no H.264"
+    return None
 
 
 def _sink_path(sink: Node) -> Iterator[Problem]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from overshootd.config.camera_draft import CameraDraft, read_camera
 from overshootd.config.cameras import CameraConfig
 from overshootd.config.explain import NAME_RULE, not_known, validate
-from overshootd.config.model import NAME, ClipProcessing, FileSink, StreamBase, StreamConfig, WrittenStream
+from overshootd.config.model import NAME, ClipProcessing, FileSink, NamedCamera, StreamBase, StreamConfig, WrittenStream
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute, camera_problems, stream_problems
+from overshootd.config.rules import absolute, stream_problems
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node, merge
 
@@ -22,6 +23,7 @@ class Draft:
 
     node: Node
     camera_name: str | None
+    camera: CameraDraft | None
     written: WrittenStream | None
     problems: list[Problem]
 
@@ -31,20 +33,27 @@ class Draft:
         assert written is not None
         same = {name: getattr(written, name) for name in StreamBase.model_fields}
         mode = "clip" if isinstance(written.processing, ClipProcessing) else "frame"
-        own = {"camera": written.camera, "camera_name": self.camera_name, "mode": mode, "key": key}
+        password = self.camera.password if self.camera else None
+        camera = {"camera": written.camera, "camera_name": self.camera_name, "camera_password": password}
         # Every result is paid for: a stream that names no sink must not lose them.
         sinks = written.sinks or (FileSink(type="file", path=str(state_dir / "results" / f"{name}.jsonl")),)
-        return StreamConfig.model_validate({**same, **own, "sinks": sinks})
+        return StreamConfig.model_validate({**same, **camera, "mode": mode, "key": key, "sinks": sinks})
 
 
-def read_cameras(root: Node) -> tuple[dict[str, Node], list[Problem]]:
-    """The cameras by name with their paths filled in, and what is wrong with them, used or not."""
+def read_cameras(root: Node, environ: Mapping[str, str]) -> dict[str, CameraDraft]:
+    """The cameras by name, used or not."""
     node = root.get("cameras")
-    cameras = {name: _camera_filled(camera) for name, camera in node.map.items()} if node else {}
-    problems = []
-    for name, camera in cameras.items():
-        problems += validate(CameraConfig, camera, ("cameras", name))[1]
-        problems += camera_problems(camera)
+    return {name: read_camera(camera, environ) for name, camera in node.map.items()} if node else {}
+
+
+def sound_cameras(drafts: Mapping[str, CameraDraft]) -> tuple[dict[str, NamedCamera], list[Problem]]:
+    """Those without a mistake, and all mistakes of the others."""
+    cameras, problems = {}, []
+    for name, draft in drafts.items():
+        config, wrong = validate(CameraConfig, draft.node, ("cameras", name))
+        problems += [*wrong, *draft.problems]
+        if not wrong and not draft.problems:
+            cameras[name] = NamedCamera(config, draft.password)
     return cameras, problems
 
 
@@ -64,36 +73,35 @@ def read_defaults(root: Node) -> list[Problem]:
     return validate(WrittenStream, node, ("defaults",), partial=True)[1] if node else []
 
 
-def read_stream(root: Node, name: str, device: str, cameras: Mapping[str, Node]) -> Draft:
+def read_stream(
+    root: Node, name: str, device: str, cameras: Mapping[str, CameraDraft], environ: Mapping[str, str]
+) -> Draft:
     """The stream of this name."""
     defaults, own = root.get("defaults"), root.map["streams"].map[name]
     if own.value is None:
         own = replace(own, value={})
     node = merge(defaults, own) if defaults else own
-    camera, problems = node.get("camera"), []
-    camera_name = camera.value if camera and isinstance(camera.value, str) else None
-    if camera and camera_name is not None and camera_name not in cameras:
-        problems.append(camera.problem(_no_camera(camera_name, cameras)))
-    elif camera:
-        node = node.having(camera=cameras[camera_name] if camera_name is not None else _camera_filled(camera))
+    problems = []
+    camera_name, camera = None, None
+    if written_camera := node.get("camera"):
+        camera_name = written_camera.value if isinstance(written_camera.value, str) else None
+        camera = read_camera(written_camera, environ) if camera_name is None else cameras.get(camera_name)
+        if camera_name is not None and camera is None:
+            problems.append(written_camera.problem(_no_camera(camera_name, cameras)))
+    if camera:
+        node = node.having(camera=camera.node)
+        problems += camera.problems
     if (sinks := node.get("sinks")) and sinks.items:
         node = node.having(sinks=replace(sinks, value=tuple(_sink_filled(sink, name, device) for sink in sinks.items)))
     problems += stream_problems(node)
     written, wrong = validate(WrittenStream, node, ("streams", name))
-    return Draft(node, camera_name, written, problems + wrong)
+    return Draft(node, camera_name, camera, written, problems + wrong)
 
 
-def _no_camera(name: str, cameras: Mapping[str, Node]) -> str:
+def _no_camera(name: str, cameras: Mapping[str, CameraDraft]) -> str:
     if not cameras:
         return "no camera of this name; there is none under `cameras`"
     return not_known("camera under `cameras`", name, cameras)
-
-
-def _camera_filled(camera: Node) -> Node:
-    kind, path = camera.get("type"), camera.get("path")
-    if kind is None or kind.value != "file" or path is None or not isinstance(path.value, str) or not path.value:
-        return camera
-    return camera.having(path=replace(path, value=absolute(path.value, path.mark.file)))
 
 
 def _sink_filled(sink: Node, stream: str, device: str) -> Node:

@@ -67,7 +67,7 @@ class Node:
         return Problem.at(self.key_mark or self.mark, self.path, message)
 
 
-WHOLE = {"key", "output_schema_json"}
+WHOLE = {"key", "password", "output_schema_json", "argv", "crop"}
 """One value each, however many entries: never a mixture of two."""
 
 
@@ -76,11 +76,13 @@ def merge(under: Node, over: Node) -> Node:
 
     Two maps that say what they are (`type`, or frame and clip processing) and disagree are alternatives: `over` wins.
     """
+    if over.path[-1] in WHOLE:
+        return over
     if isinstance(under.value, tuple) and isinstance(over.value, tuple):
         return replace(over, value=under.value + over.value)
     if not (isinstance(under.value, Mapping) and isinstance(over.value, Mapping)):
         return over
-    if over.path[-1] in WHOLE or _alternatives(under, over):
+    if _alternatives(under, over):
         return over
     merged = {key: merge(child, over.value[key]) if key in over.value else child for key, child in under.value.items()}
     return replace(over, value={**over.value, **merged})

@@ -8,6 +8,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overshootd.config.cameras import (
+    ArgusCamera,
+    CommandCamera,
+    Picamera2Camera,
+    Polygon,
+    Recovery,
+    Rectangle,
+    RtspCamera,
+    V4l2Camera,
+)
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import ClipProcessing, ConfigFile, FileSink, InferenceConfig, PublishConfig, WrittenStream
 
@@ -15,16 +25,33 @@ NAMES = sorted(
     {*ConfigFile.model_fields, *WrittenStream.model_fields, *InferenceConfig.model_fields, *PublishConfig.model_fields}
     | {*ClipProcessing.model_fields, *FileSink.model_fields, "interval_seconds", "key", "env", "name", "base_url"}
 )
-WORDS = st.sampled_from(
-    ["test", "file", "v4l2", "auto", "frame", "clip", "yard", "1280x720", "v0.2", "x-y", "{stream}"]
+CAMERA_KEYS = sorted(
+    {*V4l2Camera.model_fields, *Picamera2Camera.model_fields, *RtspCamera.model_fields, *CommandCamera.model_fields}
+    | {*ArgusCamera.model_fields, *Recovery.model_fields, *Rectangle.model_fields, *Polygon.model_fields, "path", "env"}
 )
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS
+KINDS = st.sampled_from(["test", "file", "v4l2", "picamera2", "rtsp", "command", "argus"])
+PASSWORD = "hunter2"
+WORDS = KINDS | st.sampled_from(
+    ["auto", "frame", "clip", "yard", "1280x720", "v0.2", "x-y", "{stream}", "h264", "i420", "always", "/", "{widht}",
+     f"rtsp://u:{PASSWORD}@cam/1", f"rtsp://:{PASSWORD}@", f"://{PASSWORD}@[", f"rtsp://u:{PASSWORD}/@cam:x/"]
+)  # fmt: skip
+SCALARS: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS
 KEYS = st.sampled_from(NAMES) | st.text(max_size=4)
 TREES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=25,
 )  # fmt: skip
+CAMERA_VALUES = st.recursive(
+    SCALARS | st.floats(0, 1) | st.just("P"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(CAMERA_KEYS), inner, max_size=4),
+    max_leaves=10,
+)  # fmt: skip
+CAMERAS = st.builds(
+    lambda kind, entries: {**entries, "type": kind},
+    KINDS,
+    st.dictionaries(st.sampled_from(CAMERA_KEYS), CAMERA_VALUES, max_size=6),
+)
 
 
 def loaded_from(content: bytes, environ: dict[str, str]) -> Loaded:
@@ -79,3 +106,25 @@ def test_any_stream_beside_a_good_one(stream: dict[str, Any], as_default: bool) 
     loaded = loaded_from(yaml.safe_dump(tree).encode("utf-8", "replace"), {"OVERSHOOT_API_KEY": "x"})
     assert is_sound(loaded)
     assert as_default or "good" in loaded.streams
+
+
+@settings(max_examples=300, deadline=None)  # it meets the disk
+@given(CAMERAS, st.sampled_from(["cameras", "stream", "defaults"]))
+def test_any_camera_is_taken_or_told_and_its_password_never(camera: dict[str, Any], place: str) -> None:
+    stream: dict[str, Any] = {"processing": {"interval_seconds": 1}, "inference": {"prompt": "x", "model": "y"}}
+    tree: dict[str, Any] = {"streams": {"s": stream}}
+    match place:
+        case "cameras":
+            tree["cameras"], stream["camera"] = {"yard": camera}, "yard"
+        case "stream":
+            stream["camera"] = camera
+        case _:
+            tree["defaults"] = {"camera": camera}
+    environ = {"OVERSHOOT_API_KEY": "x", "P": PASSWORD}
+    loaded = loaded_from(yaml.safe_dump(tree).encode("utf-8", "replace"), environ)
+    assert is_sound(loaded)
+    assert ("s" in loaded.streams) == (not loaded.problems)
+    assert bool(loaded.cameras) == (place == "cameras" and not loaded.problems)
+    assert PASSWORD not in "".join(map(str, loaded.problems))
+    for config in [*(s.camera for s in loaded.streams.values()), *(c.config for c in loaded.cameras.values())]:
+        assert not isinstance(config, RtspCamera) or PASSWORD not in config.url

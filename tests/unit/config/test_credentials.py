@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from overshootd.config.credentials import read_secret
+from overshootd.config.credentials import read_key
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
@@ -14,22 +14,22 @@ from overshootd.errors import ConfigError
 def test_a_credential_is_a_file_in_systemds_directory(tmp_path: Path) -> None:
     (tmp_path / "api_key").write_text("the-key\n")
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert read_secret(SecretRef(credential="api_key"), Path("/"), environ) == Secret("the-key")
+    assert read_key(SecretRef(credential="api_key"), Path("/"), environ) == Secret("the-key")
 
 
 def test_a_relative_file_starts_at_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("the-key\r\n")
-    assert read_secret(SecretRef(file="key"), tmp_path, {}) == Secret("the-key")
+    assert read_key(SecretRef(file="key"), tmp_path, {}) == Secret("the-key")
 
 
 def test_white_space_around_a_secret_is_none_of_it(tmp_path: Path) -> None:
     """It would stand in a header, which HTTP clients refuse at every attempt."""
     (tmp_path / "key").write_text("\n the-key\t \r\n")
-    assert read_secret(SecretRef(file="key"), tmp_path, {}) == Secret("the-key")
+    assert read_key(SecretRef(file="key"), tmp_path, {}) == Secret("the-key")
 
 
 def test_a_variable_of_the_environment() -> None:
-    assert read_secret(SecretRef(env="KEY"), Path("/"), {"KEY": "the-key"}) == Secret("the-key")
+    assert read_key(SecretRef(env="KEY"), Path("/"), {"KEY": "the-key"}) == Secret("the-key")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_variable_of_the_environment() -> None:
 def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(ConfigError, match=said) as caught:
-        read_secret(SecretRef(file="key"), tmp_path, {})
+        read_key(SecretRef(file="key"), tmp_path, {})
     assert "hunter2" not in str(caught.value)
 
 
@@ -66,7 +66,7 @@ def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, said: str) 
 )
 def test_a_secret_that_is_not_there(tmp_path: Path, ref: SecretRef, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_secret(ref, tmp_path, {"EMPTY": "", "CREDENTIALS_DIRECTORY": str(tmp_path)})
+        read_key(ref, tmp_path, {"EMPTY": "", "CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert said in str(caught.value)
 
 
@@ -74,10 +74,10 @@ def test_a_secret_that_is_not_there(tmp_path: Path, ref: SecretRef, said: str) -
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
     with pytest.raises(ConfigError, match="cannot be read: a pipe, socket or device, not a regular file"):
-        read_secret(SecretRef(file="key"), tmp_path, {})
+        read_key(SecretRef(file="key"), tmp_path, {})
 
 
 def test_outside_a_unit_a_credential_names_the_other_ways() -> None:
     with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY is not set") as caught:
-        read_secret(SecretRef(credential="api_key"), Path("/"), {})
+        read_key(SecretRef(credential="api_key"), Path("/"), {})
     assert "LoadCredential=api_key:PATH" in str(caught.value)

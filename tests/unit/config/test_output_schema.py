@@ -34,6 +34,7 @@ def told(written: str) -> list[str]:
         ("{properties: {a: string}}", "properties.a: expected a JSON Schema"),
         ("{properties: {a: {type: x}}}", "properties.a.type: x is no JSON Schema type"),
         ("{items: string}", "items: expected a JSON Schema"),
+        ("{type: [[]]}", "type.0: this is no JSON Schema type"),
         ("{required: person}", "required: expected a list of property names"),
         ("{required: [1]}", "required: expected a list of property names"),
         ("{required: [a, a]}", "required: a property is named twice"),
