@@ -11,7 +11,11 @@ SLICE, IDR, SEI, SPS, PPS, DELIMITER = 1, 5, 6, 7, 8, 9
 
 START = b"\x00\x00\x00\x01"
 _START_CODE = re.compile(b"\x00\x00\x01")
+_EMULATION = re.compile(rb"\x00\x00\x03(?=[\x00-\x03]|\Z)")
 _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
+_INTRA_PROFILES = (44, 86, 100, 110, 122, 244)
+_B_SLICES = (1, 6)
+"""slice_type (Table 7-6)."""
 
 
 def nal_units(data: bytes) -> Iterator[bytes]:
@@ -30,13 +34,34 @@ def kind(nal: bytes) -> int:
 
 def kinds(data: bytes) -> list[int]:
     """The nal_unit_type of each NAL unit of an access unit, up to its first slice; what comes then is slices."""
-    found = []
+    return [data[begin] & 0x1F for begin in _begins(data)]
+
+
+def has_b_slice(data: bytes) -> bool:
+    """Whether an access unit refers to pictures that are shown after it: its first slice says so (section 7.3.3)."""
+    begin = next((begin for begin in _begins(data) if _is_slice(data[begin])), None)
+    if begin is None:
+        return False
+    bits = _Bits(data[begin + 1 : begin + 17])
+    try:
+        bits.unsigned()  # first_mb_in_slice
+        return bits.unsigned() in _B_SLICES
+    except ValueError:  # a slice of a byte or two is none
+        return False
+
+
+def _begins(data: bytes) -> Iterator[int]:
+    """Where the NAL units of an access unit begin, up to its first slice."""
     for match in _START_CODE.finditer(data):
-        if match.end() < len(data):
-            found.append(data[match.end()] & 0x1F)
-            if found[-1] in (SLICE, IDR):
-                break
-    return found
+        begin = match.end()
+        if begin < len(data):
+            yield begin
+            if _is_slice(data[begin]):
+                return
+
+
+def _is_slice(header: int) -> bool:
+    return SLICE <= header & 0x1F <= IDR  # 2 to 4 are the parts of one (Extended profile)
 
 
 def from_lengths(data: bytes, length_size: int = 4) -> bytes:
@@ -45,9 +70,37 @@ def from_lengths(data: bytes, length_size: int = 4) -> bytes:
     while offset + length_size <= len(data):
         length = int.from_bytes(data[offset : offset + length_size], "big")
         offset += length_size
-        units.append(START + data[offset : offset + length])
+        if length:
+            units.append(START + data[offset : offset + length])
         offset += length
     return b"".join(units)
+
+
+def parse_avcc(record: bytes) -> tuple[int, bytes]:
+    """How long the lengths of `from_lengths` are, and the parameter sets in Annex B form.
+
+    `record` is what such containers say beforehand (ISO/IEC 14496-15, AVCDecoderConfigurationRecord). Raises ValueError
+    for anything else, Annex B included.
+    """
+    if len(record) < 7 or record[0] != 1:
+        raise ValueError("not an AVCDecoderConfigurationRecord")
+    sets, offset = bytearray(), 5
+    for mask in (0x1F, 0xFF):  # the sequence parameter sets, then the picture parameter sets
+        count = _byte(record, offset) & mask
+        offset += 1
+        for _ in range(count):
+            end = offset + 2 + (_byte(record, offset) << 8 | _byte(record, offset + 1))
+            if end > len(record):
+                raise ValueError("an AVCDecoderConfigurationRecord that ends too early")
+            sets += START + record[offset + 2 : end]
+            offset = end
+    return (record[4] & 3) + 1, bytes(sets)
+
+
+def _byte(record: bytes, offset: int) -> int:
+    if offset >= len(record):
+        raise ValueError("an AVCDecoderConfigurationRecord that ends too early")
+    return record[offset]
 
 
 class ParameterSets:
@@ -56,7 +109,10 @@ class ParameterSets:
     def __init__(self, extradata: bytes = b"") -> None:
         """`extradata`: parameter sets known beforehand, in Annex B form."""
         self.sps: bytes | None = None
-        self._pps: bytes | None = None
+        """The newest SPS."""
+        # By their ids: an encoder may have several, and no more than 32 and 256 (section 7.4.2).
+        self._sps: dict[int, bytes] = {}
+        self._pps: dict[int, bytes] = {}
         self._remember(extradata)
 
     def complete(self, data: bytes) -> tuple[bytes, bool]:
@@ -64,41 +120,70 @@ class ParameterSets:
         found = kinds(data)
         if SPS in found or PPS in found:
             self._remember(data)
-        if IDR not in found:
-            return data, False
-        if self.sps is None or self._pps is None:
+        if IDR not in found or not self._sps or not self._pps:
             return data, False
         if SPS in found and PPS in found:
             return data, True
-        return START + self.sps + START + self._pps + data, True
+        return self._inserted(data, found), True
+
+    def _inserted(self, data: bytes, found: list[int]) -> bytes:
+        sets = b"".join(START + nal for nal in (*self._sps.values(), *self._pps.values()))
+        if found[0] != DELIMITER:
+            return sets + data
+        # A delimiter is the first of its access unit (section 7.4.1.2.3), or it begins another.
+        delimiter = next(nal_units(data))
+        return START + delimiter + sets + data[data.index(delimiter) + len(delimiter) :]
 
     def _remember(self, data: bytes) -> None:
         for nal in nal_units(data):
-            if kind(nal) == SPS:
-                self.sps = nal
-            elif kind(nal) == PPS:
-                self._pps = nal
-            elif kind(nal) in (SLICE, IDR):
+            if _is_slice(nal[0]):
                 return
+            try:
+                if kind(nal) == SPS:
+                    self._sps[_sps_id(nal)] = self.sps = nal
+                elif kind(nal) == PPS:
+                    self._pps[_Bits(nal[1:]).unsigned()] = nal
+            except ValueError:  # cut off on the way: the one before it is better
+                continue
+
+
+def _sps_id(nal: bytes) -> int:
+    bits = _Bits(nal[1:])
+    bits.fixed(24)  # profile, constraint flags and level
+    return bits.unsigned()
 
 
 @dataclass(frozen=True, slots=True)
 class Sps:
-    """What a sequence parameter set says: pixels as shown, and whether frames may be shown in another order than they
-    come (B-frames). `reorders` is None when it does not say."""
+    """What a sequence parameter set says: pixels as shown, and what stands against passing the video on.
+
+    `reorders`: whether frames may be shown in another order than they come (B-frames); None when it does not say.
+    """
 
     width: int
     height: int
     reorders: bool | None
+    interlaced: bool = False
+    plain: bool = True
+    """8 bits and 4:2:0, the one kind that WebRTC's decoders take."""
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why WebRTC's receivers cannot show it as it is; None when nothing is known against it."""
+        if self.reorders:
+            return "it has B-frames"
+        if self.interlaced:
+            return "it is interlaced"
+        return None if self.plain else "its colours are not 8 bits and 4:2:0"
 
 
 def parse_sps(nal: bytes) -> Sps:
-    """Read a sequence parameter set (section 7.3.2.1.1). Raises ValueError when it ends too early."""
-    bits = _Bits(re.sub(b"\x00\x00\x03(?=[\x00-\x03]|$)", b"\x00\x00", nal[1:]))
-    profile = bits.fixed(8)
-    bits.fixed(16)  # constraint flags and level
+    """Read a sequence parameter set (section 7.3.2.1.1). Raises ValueError when it is none, or ends too early."""
+    bits = _Bits(_EMULATION.sub(b"\x00\x00", nal[1:]))
+    profile, constraints = bits.fixed(8), bits.fixed(8)
+    bits.fixed(8)  # level
     bits.unsigned()  # seq_parameter_set_id
-    chroma = _high_profile(bits) if profile in _HIGH_PROFILES else 1
+    chroma, plain = _high_profile(bits) if profile in _HIGH_PROFILES else (1, True)
     bits.unsigned()  # log2_max_frame_num_minus4
     order = _picture_order(bits)
     references = bits.unsigned()
@@ -112,23 +197,31 @@ def parse_sps(nal: bytes) -> Sps:
     step_x, step_y = (1 if chroma in (0, 3) else 2), (2 - progressive) * (2 if chroma == 1 else 1)
     width = columns * 16 - step_x * (crop[0] + crop[1])
     height = (2 - progressive) * rows * 16 - step_y * (crop[2] + crop[3])
-    # Baseline (66) has no B slices, order type 2 is output order; without reference frames nothing is reordered.
-    never = order == 2 or profile == 66 or references == 0
-    return Sps(width, height, False if never else _reorders(bits))
+    if not (0 < width <= _LARGEST and 0 < height <= _LARGEST):
+        raise ValueError(f"a parameter set of {width}x{height} pixels")
+    # Baseline has no B slices (A.2.1), an intra profile nothing but IDRs (A.2.8), order type 2 is the order of output
+    # (8.2.1.3), and without reference frames nothing is reordered.
+    baseline, intra = profile == 66 or constraints & 0x80, profile in _INTRA_PROFILES and constraints & 0x10
+    never = order == 2 or baseline or intra or references == 0
+    return Sps(width, height, False if never else _reorders(bits), not progressive, plain)
 
 
-def _high_profile(bits: _Bits) -> int:
+_LARGEST = 16384
+"""Pixels: level 6.2 allows 16,880 in either direction (A.3.1), and no camera comes near."""
+
+
+def _high_profile(bits: _Bits) -> tuple[int, bool]:
+    """chroma_format_idc, and whether that and the depth are the usual ones."""
     chroma = bits.unsigned()
     if chroma == 3:
         bits.fixed(1)
-    bits.unsigned()
-    bits.unsigned()
+    depths = bits.unsigned(), bits.unsigned()
     bits.fixed(1)
     if bits.fixed(1):  # seq_scaling_matrix_present_flag
         for index in range(8 if chroma != 3 else 12):
             if bits.fixed(1):
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return chroma
+    return chroma, chroma == 1 and depths == (0, 0)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:
@@ -153,9 +246,16 @@ def _picture_order(bits: _Bits) -> int:
 
 
 def _reorders(bits: _Bits) -> bool | None:
-    """max_num_reorder_frames of the VUI (Annex E.1.1), if it is there."""
-    if not bits.fixed(1):
+    """Whether the VUI allows any frame to be reordered. None where it is silent, or ends too early as some do."""
+    try:
+        frames = _reordered_frames(bits) if bits.fixed(1) else None
+    except ValueError:
         return None
+    return None if frames is None else frames > 0
+
+
+def _reordered_frames(bits: _Bits) -> int | None:
+    """max_num_reorder_frames (Annex E.1.1), if it is there."""
     if bits.fixed(1) and bits.fixed(8) == 255:  # aspect ratio, Extended_SAR
         bits.fixed(32)
     if bits.fixed(1):
@@ -169,7 +269,11 @@ def _reorders(bits: _Bits) -> bool | None:
         bits.unsigned()
     if bits.fixed(1):
         bits.fixed(65)
-    hrd = [_skip_hrd(bits) for _ in range(2) if bits.fixed(1)]
+    hrd = False
+    for _ in range(2):
+        if bits.fixed(1):
+            _skip_hrd(bits)
+            hrd = True
     if hrd:
         bits.fixed(1)
     bits.fixed(1)
@@ -178,7 +282,7 @@ def _reorders(bits: _Bits) -> bool | None:
     bits.fixed(1)
     for _ in range(4):
         bits.unsigned()
-    return bits.unsigned() > 0
+    return bits.unsigned()
 
 
 def _skip_hrd(bits: _Bits) -> None:
@@ -208,6 +312,8 @@ class _Bits:
         zeros = 0
         while not self.fixed(1):
             zeros += 1
+            if zeros > 32:
+                raise ValueError("a code longer than any that stands for 32 bits")
         return (1 << zeros) - 1 + self.fixed(zeros)
 
     def signed(self) -> int:
