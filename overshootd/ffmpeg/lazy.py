@@ -18,6 +18,10 @@ PENDING_PACKETS, PENDING_BYTES = 64, 4 * 2**20
 SHOWN_PACKETS = 4
 """The last packets are decoded in full; in those before, frames that no other refers to are skipped."""
 
+HELD_PACKETS = 4
+"""Packets that a decoder of reordered frames wants after a keyframe before it shows that. H.264 allows 16, encoders
+take 2 or 3."""
+
 CORRUPT_PACKETS = 100
 """Packets in a row that cannot be decoded before the video counts as lost. FFmpeg's own tools go on for ever."""
 
@@ -42,10 +46,12 @@ class LazyDecoder:
 
     def add(self, packet: VideoPacket) -> None:
         """Take the next packet. Costs nothing, but for `full`."""
-        if packet.is_keyframe and self._pending:
-            self.forget()
         self._pending.append(packet)
         self._pending_bytes += packet.size
+        # With B-frames the keyframe must be some packets old: the decoder would have no picture to show until then.
+        keyframe = len(self._pending) - 1 - (HELD_PACKETS if self._context.has_b_frames else 0)
+        if keyframe > 0 and self._pending[keyframe].is_keyframe:
+            self._skip_to(keyframe)
 
     @property
     def full(self) -> bool:
@@ -54,9 +60,7 @@ class LazyDecoder:
 
     def forget(self) -> None:
         """Drop what waits. What comes next must be a keyframe."""
-        self._pending.clear()
-        self._pending_bytes = 0
-        self._jump = True
+        self._skip_to(len(self._pending))
 
     def decode_pending(self) -> None:
         """Decode what waits. Raises CameraLost."""
@@ -73,6 +77,11 @@ class LazyDecoder:
         """Decode this one in full; None drains the frames that the decoder holds back. Raises CameraLost."""
         self._context.skip_frame = "DEFAULT"
         self._decode(packet)
+
+    def _skip_to(self, index: int) -> None:
+        self._pending_bytes -= sum(packet.size for packet in self._pending[:index])
+        del self._pending[:index]
+        self._jump = True
 
     def _decode(self, packet: VideoPacket | None) -> None:
         try:

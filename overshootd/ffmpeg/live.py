@@ -28,6 +28,11 @@ BITS = {"yuyv422": 16, "uyvy422": 16, "yvyu422": 16, "nv12": 12, "nv21": 12, "yu
         "gray": 8}  # fmt: skip
 
 
+IDLE_UNITS = 1800
+"""Access units (a minute of a 30 fps camera) without a question, after which nobody is expected to ask. Until then they
+are decoded for whoever asks next, because without them there is no picture before the next keyframe."""
+
+
 class JpegDecoder:
     """Single JPEG pictures, as MJPEG cameras send them."""
 
@@ -98,11 +103,18 @@ class UnitDecoder:
         # A camera has no B-frames to wait for, or the decoder finds out.
         context.flags |= av.codec.context.Flags.low_delay
         self._decoder = LazyDecoder(context, name)
-        self._asked = False
+        self._unasked = IDLE_UNITS  # access units since somebody asked for a picture
         self._broken = True  # until a keyframe comes
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the newest frame that was decoded, as the camera sent it."""
+        frame = self._decoder.newest
+        return None if frame is None else (frame.width, frame.height)
 
     def add(self, data: bytes, keyframe: bool) -> None:
         """Take the next access unit. Raises CameraLost when none can be decoded any more."""
+        self._unasked += 1
         self._broken = self._broken and not keyframe
         if self._broken:
             return
@@ -114,19 +126,18 @@ class UnitDecoder:
 
     def picture(self, width: int, height: int) -> memoryview:
         """The newest as packed I420 of this even size. Raises FrameSpoiled until a keyframe came, CameraLost."""
-        self._asked = True
+        self._unasked = 0
         self._decoder.decode_pending()
         if self._broken or self._decoder.newest is None:
             raise FrameSpoiled(f"{self._name}: no keyframe yet")
         return self._drawer.draw(self._decoder.newest, width, height)
 
     def _relieve(self) -> None:
-        if self._asked:
+        if self._unasked < IDLE_UNITS:
             self._decoder.decode_pending()
         else:
             self._decoder.forget()
             self._broken = True
-        self._asked = False
 
 
 def _decoder(codec: str) -> VideoCodecContext:
