@@ -12,6 +12,7 @@ from overshootd.contracts import Picture
 BY_ID = Path("/dev/v4l/by-id")
 SERIAL, OTHER_SERIAL = "0001", "0002"
 VIVID = "platform-vivid.0-video-index0"
+VIVID_PATH = f"/dev/v4l/by-path/{VIVID}"
 CSI = "platform/vimc.0 Sensor B"
 
 CELLS, BAND = 16, 8

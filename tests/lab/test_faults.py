@@ -1,0 +1,111 @@
+"""What a V4L2 camera says when real drivers fail under it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+import structlog
+
+from overshootd.capture.choose import camera_for
+from overshootd.config.cameras import V4l2Camera
+from overshootd.contracts import Camera
+from overshootd.errors import CameraLost
+from tests.camera_contract import NEED, Make, sample_of
+from tests.lab.cameras import OTHER_SERIAL, VIVID, VIVID_PATH, node, plug, pull, usb
+from tests.lab.test_cameras import BOUND
+
+LOG = structlog.get_logger()
+
+LOST_BOUND = 5.0
+"""Within so many seconds a camera that falls silent must be noticed; one that is unplugged as well."""
+
+
+def v4l2(device: str, width: int, height: int) -> Make:
+    return camera_for(V4l2Camera(type="v4l2", device=device, width=width, height=height, fps=5.0), LOG)
+
+
+def reads_until_lost(camera: Camera) -> str:
+    """What the camera says when it is lost. Fails when it does not within LOST_BOUND."""
+    end = time.monotonic() + LOST_BOUND
+    with pytest.raises(CameraLost) as lost:  # noqa: PT012 - which of the reads notices it does not matter
+        while time.monotonic() < end:
+            camera.read(0.5)
+    return str(lost.value)
+
+
+def opened(make: Make) -> Camera:
+    camera = make()
+    camera.open(NEED)
+    sample_of(camera, BOUND)
+    return camera
+
+
+@pytest.mark.usefixtures("usb_camera")
+def test_an_unplugged_camera_is_lost_and_comes_back_by_name_under_another_number() -> None:
+    make = v4l2(usb(), 320, 240)
+    camera, before = opened(make), node()
+    pull()
+    assert usb() in reads_until_lost(camera)
+    camera.close()
+    plug(OTHER_SERIAL)
+    plug()
+    assert node() != before
+    opened(make).close()
+
+
+@pytest.mark.usefixtures("usb_camera")
+def test_a_camera_that_is_not_plugged_in_is_lost_and_says_its_name() -> None:
+    pull()
+    with pytest.raises(CameraLost, match=usb()):
+        v4l2(usb(), 320, 240)().open(NEED)
+
+
+@pytest.mark.usefixtures("usb_camera")
+def test_of_two_of_the_same_kind_the_serial_number_names_one() -> None:
+    plug(OTHER_SERIAL)
+    camera = opened(v4l2(OTHER_SERIAL, 320, 240))
+    try:
+        assert (
+            node(OTHER_SERIAL)
+            in subprocess.run(
+                ["fuser", f"/dev/{node(OTHER_SERIAL)}"], capture_output=True, text=True, check=True, timeout=10
+            ).stderr
+        )
+    finally:
+        camera.close()
+
+
+def inject(control: str) -> None:
+    subprocess.run(["v4l2-ctl", "-d", VIVID_PATH, "-c", f"{control}=1"], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("fault", ["disconnect", "inject_fatal_streaming_error"])
+def test_a_driver_that_fails_while_streaming_is_lost_and_can_be_opened_again(fault: str) -> None:
+    make = v4l2(VIVID, 640, 360)
+    camera = opened(make)
+    inject(fault)
+    assert VIVID in reads_until_lost(camera)
+    camera.close()
+    opened(make).close()
+
+
+def test_a_damaged_buffer_is_no_reason_to_lose_the_camera() -> None:
+    camera = opened(v4l2(VIVID, 640, 360))
+    try:
+        inject("inject_v4l2_buf_flag_error")
+        for _ in range(5):
+            sample_of(camera, BOUND)
+    finally:
+        camera.close()
+
+
+def test_a_driver_that_refuses_to_stream_is_lost() -> None:
+    make = v4l2(VIVID, 640, 360)
+    inject("inject_vidioc_streamon_error")
+    camera = make()
+    with pytest.raises(CameraLost, match=VIVID):
+        camera.open(NEED)
+    camera.close()
+    opened(make).close()
