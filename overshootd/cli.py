@@ -15,6 +15,9 @@ USAGE = 64
 """EX_USAGE of sysexits.h; argparse's own 2 means nothing to systemd."""
 
 
+MAX_SECONDS = 3600.0
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # the base says NoReturn, and so is this
         self.print_usage(sys.stderr)
@@ -33,6 +36,10 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print an object that a program can read")
     commands.add_parser("schema", help="print the configuration's JSON Schema, for editors")
 
+    cameras = commands.add_parser("cameras", help="list this machine's cameras, with the lines to configure them")
+    cameras.add_argument("--json", action="store_true", help="print an object that a program can read")
+    _snapshot_arguments(commands.add_parser("snapshot", help="take a picture of what a stream or a camera sees"))
+
     simulate = commands.add_parser("simulate", help="an Overshoot API on this machine, to try things without credits")
     demo = commands.add_parser("demo", help="simulator and daemon together: watch results arrive")
     add_simulate_arguments(simulate)
@@ -46,6 +53,28 @@ def _config_argument(command: argparse.ArgumentParser) -> None:
         "-c", "--config", type=Path, default=Path("/etc/overshootd"), metavar="FILE",
         help="the file, or a directory holding overshootd.yaml and streams.d/ (default: %(default)s)",
     )  # fmt: skip
+
+
+def _snapshot_arguments(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Writes what the stream would publish now, masked and cropped, as a JPEG. It opens the camera itself, so the "
+        "daemon must not have it."
+    )
+    command.add_argument("name", metavar="STREAM|CAMERA", help="a stream; when there is none of this name, a camera")
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help="the JPEG file; - is standard output")
+    _config_argument(command)
+    command.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="seconds to wait for a picture")
+
+
+def _seconds(text: str) -> float:
+    """A bound that somebody waits for."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0 and at most {MAX_SECONDS:g}")
+    return seconds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             from overshootd.config.commands import schema
 
             return schema(sys.stdout)
+        case "cameras":
+            from overshootd.inventory.command import cameras
+
+            return cameras(args.json, sys.stdout)
+        case "snapshot":
+            from overshootd.snapshot import snapshot
+
+            return snapshot(args.name, args.output, args.config, args.timeout, os.environ)
         case "simulate":
             from overshootd.simulator.cli import main as simulate
 

@@ -41,6 +41,10 @@ class CameraLost(Transient):
     """The camera failed, fell silent or cannot be opened."""
 
 
+class CameraBusy(CameraLost):
+    """Somebody else has the camera open; the text says who."""
+
+
 class Permanent(OvershootdError):
     """This stream cannot work until its configuration changes; the others go on."""
 

@@ -3,6 +3,7 @@ are left alone here."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,9 @@ PLACEHOLDERS = ("width", "height", "fps")
 USUAL_SIZE = (1280, 720)
 MIN_PIXELS = 16
 """A crop must leave so many each way: what `publish.size` takes, and encoders want."""
+
+NEARLY = 1e-3
+"""Pixels: 0.1 of 1280 is 128 and not a bit more, whatever floating point says."""
 
 
 def camera_problems(camera: Node) -> Iterator[Problem]:
@@ -81,15 +85,19 @@ def _crop(crop: Node, outer: Rectangle | None, camera: Node | None) -> Iterator[
     if view is None or view.crop is None:
         yield crop.problem("leaves nothing within the crop of the camera")
         return
-    width, height = (
-        (_count(camera and camera.get("width")) or USUAL_SIZE[0]),
-        (_count(camera and camera.get("height")) or USUAL_SIZE[1]),
-    )
-    left = round(min(view.crop.width, 1 - view.crop.x) * width), round(min(view.crop.height, 1 - view.crop.y) * height)
+    width = _count(camera and camera.get("width")) or USUAL_SIZE[0]
+    height = _count(camera and camera.get("height")) or USUAL_SIZE[1]
+    left = _even(view.crop.x, view.crop.width, width), _even(view.crop.y, view.crop.height, height)
     if min(left) < MIN_PIXELS:
         yield crop.problem(
             f"leaves {left[0]} x {left[1]} pixels of {width} x {height}; at least {MIN_PIXELS} each way are needed"
         )
+
+
+def _even(begin: float, extent: float, side: int) -> int:
+    """Even pixels of which none lies partly outside, as a camera's picture is cut."""
+    first, end = begin * side, min(begin + extent, 1.0) * side
+    return max(math.floor(end / 2 + NEARLY) - math.ceil(first / 2 - NEARLY), 0) * 2
 
 
 def _rectangle(node: Node | None) -> Rectangle | None:

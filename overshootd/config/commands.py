@@ -16,18 +16,18 @@ from overshootd.config.schema import json_schema
 def check(path: Path, environ: Mapping[str, str], as_json: bool, out: TextIO) -> int:
     """Print every mistake, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78)."""
     loaded = load(path, environ)
-    _say(_json(loaded) if as_json else _lines(loaded, path), out)
+    say(_json(loaded) if as_json else _lines(loaded, path), out)
     return os.EX_CONFIG if loaded.problems else os.EX_OK
 
 
 def schema(out: TextIO) -> int:
     """Print the JSON Schema of the configuration file."""
-    _say(dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", out)
+    say(dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", out)
     return os.EX_OK
 
 
-def _say(text: str, out: TextIO) -> None:
-    """Nobody listening (`| head`) is no error, and the exit code still says what was found."""
+def say(text: str, out: TextIO) -> None:
+    """Print. Nobody listening (`| head`) is no error, and the exit code still says what was found."""
     try:
         out.write(text)
         out.flush()

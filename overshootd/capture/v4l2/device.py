@@ -23,7 +23,7 @@ from linuxpy.video import raw
 from overshootd.capture.users import users_of
 from overshootd.capture.v4l2.controls import Control, Kind, shown_name
 from overshootd.capture.v4l2.offers import Offer, Span, rates_within, sizes_within
-from overshootd.errors import CameraLost, Permanent
+from overshootd.errors import CameraBusy, CameraLost, Permanent
 
 CAPTURE, MMAP = raw.BufType.VIDEO_CAPTURE, raw.Memory.MMAP
 BUFFERS = 4
@@ -288,7 +288,7 @@ class Device:
                 users = (
                     ", ".join(users_of(self._path)) or f"another process (as root, `fuser -v {self._path}` says which)"
                 )
-                return CameraLost(f"{self._name} is in use by {users}")
+                return CameraBusy(f"{self._name} is in use by {users}")
             case errno.ENODEV | errno.ENXIO | errno.ENOENT:
                 return CameraLost(f"{self._name} was unplugged")
             case errno.EACCES | errno.EPERM:
