@@ -57,7 +57,7 @@ def snapshot(target: str, output: str, path: Path, timeout: float, environ: Mapp
     wanted = find(loaded, target)
     if wanted is None:
         return _not_found(loaded, target, say)
-    picture = _picture(wanted, target, timeout, open_log(redactor), say)
+    picture = _picture(wanted, target, timeout, open_log(redactor, sys.stderr), say)
     return picture if isinstance(picture, int) else _write(picture, output, say)
 
 

@@ -56,7 +56,9 @@ def named(cameras: Sequence[FoundCamera]) -> dict[str, FoundCamera]:
     """The cameras by names that they may have in the configuration."""
     names: dict[str, FoundCamera] = {}
     for camera in cameras:
-        slug = re.sub(r"[^a-z0-9]+", "-", camera.title.lower()).strip("-")[:50].strip("-") or "camera"
+        slug = re.sub(r"[^a-z0-9]+", "-", camera.title.lower()).strip("-")[:50].strip("-")
+        if not slug or slug.startswith("x-"):  # keys that begin so are notes
+            slug = f"camera-{slug}".strip("-")
         free = (slug if number == 1 else f"{slug}-{number}" for number in range(1, len(cameras) + 1))
         names[next(name for name in free if name not in names)] = camera
     return names
