@@ -5,16 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import structlog
+from numpy.typing import NDArray
 
 from overshootd.capture.choose import camera_for
+from overshootd.capture.v4l2.device import Device
 from overshootd.config.cameras import Picamera2Camera, V4l2Camera
 from overshootd.contracts import Camera, Picture
+from overshootd.ffmpeg.draw import Plane, planes
+from overshootd.ffmpeg.live import RAW_FORMATS
 from tests.camera_contract import NEED, CameraContract, Make, pictured, sample_of
 from tests.lab.cameras import CSI, JPEG_LOOP, VIVID, shown_number, usb
 
 LOG = structlog.get_logger()
 BOUND = 60.0
 """Seconds for the slowest step in a guest without hardware virtualization, on a busy machine."""
+
+BARS = [(180, 128, 128), (162, 44, 142), (131, 156, 44), (112, 72, 58), (84, 184, 198), (65, 100, 212), (35, 212, 114),
+        (16, 128, 128)]  # fmt: skip
+"""Y, U and V of the 75 % colour bars of ITU-R BT.601, which vivid shows: white, yellow, cyan … black."""
 
 
 @pytest.mark.usefixtures("usb_camera")
@@ -68,12 +76,33 @@ class UnnumberedContract(CameraContract):
         assert bytes(later.data) != bytes(earlier.data)
 
 
-class TestVividYuyv(UnnumberedContract):
+class TestVivid(UnnumberedContract):
     rate = 5.0
 
-    @pytest.fixture
-    def make(self) -> Make:
-        return camera_for(V4l2Camera(type="v4l2", device=VIVID, format="raw", width=640, height=360, fps=5.0), LOG)
+    @pytest.fixture(params=["YUYV", "NV12"])
+    def make(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
+        return vivid(request.param, monkeypatch)
+
+
+def vivid(fourcc: str, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """The kernel's test device, as if this were the only format that it offers: the configuration names none."""
+    offers = Device.offers
+    monkeypatch.setattr(Device, "offers", lambda *args: [offer for offer in offers(*args) if offer.fourcc == fourcc])
+    return camera_for(V4l2Camera(type="v4l2", device=VIVID, width=640, height=360, fps=5.0), LOG)
+
+
+@pytest.mark.parametrize("fourcc", sorted(RAW_FORMATS.keys() - {"GREY"}))
+def test_shows_the_colours_of_the_test_pattern_in_every_colour_format(fourcc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = vivid(fourcc, monkeypatch)()
+    try:
+        assert camera.open(NEED).what.startswith(fourcc)
+        _, picture = pictured(camera, 640, 360, BOUND)
+    finally:
+        camera.close()
+    shown = [
+        tuple(int(plane[-1, plane.shape[1] * (2 * bar + 1) // 16]) for plane in _planes(picture)) for bar in range(8)
+    ]
+    assert np.abs(np.subtract(shown, BARS)).max() <= 6, shown
 
 
 class TestCsi(UnnumberedContract):
@@ -86,9 +115,12 @@ class TestCsi(UnnumberedContract):
         return camera_for(Picamera2Camera(type="picamera2", camera=request.param), LOG)
 
 
-def _means(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _planes(picture: Picture) -> tuple[Plane, Plane, Plane]:
+    return planes(np.frombuffer(picture.data, np.uint8), picture.width, picture.height)
+
+
+def _means(picture: Picture) -> NDArray[np.float64]:
     """Luma in 16 x 12 fields."""
-    luma = np.frombuffer(picture.data, np.uint8)[: picture.width * picture.height].astype(np.float64)
     rows, columns = picture.height // 12, picture.width // 16
-    means: np.ndarray[tuple[int, int], np.dtype[np.float64]] = luma.reshape(12, rows, 16, columns).mean(axis=(1, 3))
+    means: NDArray[np.float64] = _planes(picture)[0].reshape(12, rows, 16, columns).mean(axis=(1, 3))
     return means
