@@ -93,9 +93,7 @@ def ambiguity(wanted: str, devices: Sequence[VideoDevice]) -> str | None:
     if len(meant) < 2:
         return None
     names = ", ".join((device.by_path or (device.path,))[0] for device in meant)
-    return (
-        f"{wanted} may be any of {len(meant)} cameras; the first of these is taken, and each name is for sure: {names}"
-    )
+    return f"{wanted} may be any of {len(meant)} cameras, and the first is taken; these names are for sure: {names}"
 
 
 def _meant(wanted: str, devices: Sequence[VideoDevice]) -> list[VideoDevice]:
