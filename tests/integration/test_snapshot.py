@@ -112,7 +112,7 @@ def test_a_device_stays_one(config: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "code", "said"),
     [
-        ("cameras: {a: {type: test}}", ["b", "-o", "-"], 64, "b is no stream and no camera of this configuration; ther"),
+        ("cameras: {a: {type: test}}", ["b", "-o", "-"], 64, "b is no stream and no camera of this configuration"),
         ("version: 1", ["b", "-o", "-"], 64, "there is none"),
         ("cameras: {a: {type: test, fps: 0}}", ["a", "-o", "-"], 78, "cameras.a.fps: 0 is too small"),
         ("streams: {a: {camera: {type: test}}}", ["a", "-o", "-"], 78, "missing: when inference runs"),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from overshootd.config.camera_rules import has_area
 from overshootd.config.cameras import Polygon, Rectangle, TestCamera, V4l2Camera, View, narrowed
 from overshootd.config.model import NamedCamera
+from overshootd.config.schema import json_schema
 from overshootd.config.secret import Secret
 from tests.unit.config.texts import GOOD, STREAM, Load
 
@@ -37,6 +39,11 @@ def test_a_camera_takes_all_its_keys(load_text: Load, camera: str) -> None:
     loaded = load_text(text, {"P": "hunter2", "OVERSHOOT_API_KEY": "k"})
     assert loaded.problems == ()
     assert loaded.cameras["yard"].config == loaded.streams["s"].camera
+
+
+@pytest.mark.parametrize("camera", COMPLETE.values(), ids=COMPLETE)
+def test_editors_take_them_too(camera: str) -> None:
+    jsonschema.Draft7Validator(json_schema()).validate(yaml.safe_load(f"cameras: {{yard: {camera}}}"))
 
 
 V4L2, PI = "{type: v4l2, device: x, ", "{type: picamera2, "

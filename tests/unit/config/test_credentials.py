@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from overshootd.config.credentials import read_key
+from overshootd.config.credentials import read_key, read_password
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
@@ -81,3 +81,26 @@ def test_outside_a_unit_a_credential_names_the_other_ways() -> None:
     with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY is not set") as caught:
         read_key(SecretRef(credential="api_key"), Path("/"), {})
     assert "LoadCredential=api_key:PATH" in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["correct horse", "p\u00e4ss", "p@ss:w/rd?#", "\u5bc6\u7801", "ovs_x"])
+def test_a_camera_s_password_may_be_any_line_of_text(tmp_path: Path, password: str) -> None:
+    (tmp_path / "password").write_text(f"{password}\n", encoding="utf-8")
+    assert read_password(SecretRef(file="password"), tmp_path, {}) == Secret(password)
+    assert read_password(SecretRef(env="P"), tmp_path, {"P": password}) == Secret(password)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n", "is empty"),
+        (b"hunter2\nhunter2", "a password is one line of UTF-8 text"),
+        (b"hunter2\x00", "a password is one line of UTF-8 text"),
+        (b"hunter2\xff", "a password is one line of UTF-8 text"),
+    ],
+)
+def test_a_file_that_holds_no_password(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "password").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_password(SecretRef(file="password"), tmp_path, {})
+    assert "hunter2" not in str(caught.value)

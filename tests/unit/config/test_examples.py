@@ -67,7 +67,9 @@ def test_what_check_accepts_the_schema_accepts(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["stream: {}\n", "api: {version: v1beta}\n", GOOD + "    modus: frame\n", GOOD.replace("seconds: 2", "seconds: 75"),
-     GOOD.replace("{type: test}", "{type: v4l2}"), GOOD + "    publish: {size: big}\n", "api: {key: ovs_x}\n"],
+     GOOD.replace("{type: test}", "{type: v4l2}"), GOOD + "    publish: {size: big}\n", "api: {key: ovs_x}\n",
+     GOOD + "    crop: {x: 0}\n", GOOD + "    masks: [{points: [[0, 0], [1, 1]]}]\n",
+     GOOD + "    publish: {passthrough: 1}\n"],
 )  # fmt: skip
 def test_the_schema_refuses_what_check_refuses(text: str) -> None:
     assert not VALIDATOR.is_valid(yaml.safe_load(text))
