@@ -92,7 +92,9 @@ def vivid(fourcc: str, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 @pytest.mark.parametrize("fourcc", sorted(RAW_FORMATS.keys() - {"GREY"}))
-def test_shows_the_colours_of_the_test_pattern_in_every_colour_format(fourcc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shows_the_colours_of_the_test_pattern_in_every_colour_format(
+    fourcc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     camera = vivid(fourcc, monkeypatch)()
     try:
         assert camera.open(NEED).what.startswith(fourcc)
