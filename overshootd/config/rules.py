@@ -105,7 +105,7 @@ def _passthrough(stream: Node) -> Iterator[Problem]:
         yield node.problem(
             f"always cannot be: {view} must act before anybody may see the picture; remove one of the two"
         )
-    elif turn := next((key for key in ("rotate", "hflip") if _given(camera, key)), None):
+    elif camera and (turn := _turned_here(camera)):
         yield node.problem(f"always cannot be: {turn} must turn the picture first; remove one of the two")
     elif camera and (why := _gives_no_h264(camera)):
         yield node.problem(f"always cannot be: {why}")
@@ -115,6 +115,14 @@ def _given(node: Node | None, key: str) -> bool:
     """Whether it says anything: neither 0 nor false nor an empty list."""
     value = node.get(key) if node else None
     return value is not None and value.value not in (0, False, ())
+
+
+def _turned_here(camera: Node) -> str | None:
+    """What turns the picture of a camera that does not turn it itself, as most of the others do before they encode."""
+    kind = camera.get("type")
+    if kind is None or kind.value not in ("rtsp", "command"):
+        return None
+    return next((key for key in ("rotate", "hflip") if _given(camera, key)), None)
 
 
 def _gives_no_h264(camera: Node) -> str | None:

@@ -166,6 +166,7 @@ def test_passing_on_always_contradicts_whatever_changes_the_picture(
     [
         ("{type: rtsp, url: 'rtsp://cam/1', rotate: 0, hflip: false, masks: []}", "codec: h264"),
         ("{type: v4l2, device: x}", "codec: auto"),
+        ("{type: picamera2, rotate: 180}", ""),
         ("{type: command, argv: [x], format: h264}", ""),
     ],
 )
