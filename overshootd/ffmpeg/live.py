@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 
 from overshootd.errors import CameraLost, FrameSpoiled
 from overshootd.ffmpeg.draw import Drawer
 from overshootd.ffmpeg.errors import FFMPEG_ERRORS
-from overshootd.ffmpeg.lazy import LazyDecoder
+from overshootd.ffmpeg.lazy import LazyDecoder, VideoPacket
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 JPEG_END = b"\xff\xd9"
 PADDING = 4096
-"""Bytes after a JPEG's end that are looked through: cameras pad with zeros, or send rests of the buffer before."""
+"""Bytes after a JPEG's end that are looked through: some cameras send rests of the buffer before. Zeros may be more."""
 
 RAW_FORMATS = {
     "YUYV": "yuyv422", "UYVY": "uyvy422", "YVYU": "yvyu422", "NV12": "nv12", "NV21": "nv21", "YU12": "yuv420p",
@@ -39,16 +39,23 @@ class JpegDecoder:
     def __init__(self, name: str, drawer: Drawer) -> None:
         self._name, self._drawer = name, drawer
         self._context = _decoder("mjpeg")
+        self._last: tuple[bytes, av.VideoFrame] | None = None
 
     def picture(self, data: bytes | memoryview, width: int, height: int) -> memoryview:
-        """Packed I420 of this even size. Raises FrameSpoiled for one that is truncated or damaged."""
-        if JPEG_END not in bytes(data[-PADDING:]):
-            raise FrameSpoiled(f"{self._name}: a truncated JPEG picture")
-        return self._drawer.draw(self._frame(data), width, height)
+        """Packed I420 of this even size; the same bytes object is decoded once, whatever the sizes.
 
-    def _frame(self, data: bytes | memoryview) -> av.VideoFrame:
+        Raises FrameSpoiled for one that is truncated or damaged.
+        """
+        whole = bytes(data)
+        if self._last is None or self._last[0] is not whole:
+            self._last = whole, self._frame(whole)
+        return self._drawer.draw(self._last[1], width, height)
+
+    def _frame(self, data: bytes) -> av.VideoFrame:
+        if JPEG_END not in data.rstrip(b"\0")[-PADDING:]:
+            raise FrameSpoiled(f"{self._name}: a truncated JPEG picture")
         try:
-            frames = self._context.decode(av.Packet(bytes(data)))
+            frames = self._context.decode(av.Packet(data))
         except FFMPEG_ERRORS as error:
             raise FrameSpoiled(f"{self._name}: a damaged JPEG picture") from error
         if not frames:
@@ -80,7 +87,7 @@ class RawPictures:
             rows = plane.height
             if len(view) < offset + stride * (rows - 1) + row:
                 raise FrameSpoiled(f"{self._name}: a picture of {len(view)} bytes, too few")
-            plane.update(_rows(view[offset:], row, stride, rows, plane.line_size))
+            plane.update(_rows(view[offset:], row, stride, rows, plane.line_size))  # type: ignore[arg-type]  # any buffer
             offset += stride * rows
         return self._drawer.draw(frame, width, height)
 
@@ -118,7 +125,7 @@ class UnitDecoder:
         self._broken = self._broken and not keyframe
         if self._broken:
             return
-        packet = av.Packet(data)
+        packet = cast("VideoPacket", av.Packet(data))
         packet.is_keyframe = keyframe
         self._decoder.add(packet)
         if self._decoder.full:

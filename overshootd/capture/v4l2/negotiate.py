@@ -75,11 +75,11 @@ def negotiate(
 def _of_format(offers: Sequence[Offer], config: V4l2Camera) -> list[Offer]:
     known = [offer for offer in offers if offer.fourcc in KINDS]
     if not known:
-        instead = f"only {_listed({offer.fourcc for offer in offers})}" if offers else "nothing"
+        instead = f"only {_listed(sorted({offer.fourcc for offer in offers}))}" if offers else "nothing"
         raise Permanent(f"it offers {instead}, which is not read here; {_listed(KINDS)} are")
     allowed = [offer for offer in known if config.format in (None, KINDS[offer.fourcc])]
     if not allowed:
-        raise Permanent(f"it offers no {config.format}, but {_listed({offer.fourcc for offer in known})}")
+        raise Permanent(f"it offers no {config.format}, but {_listed(sorted({offer.fourcc for offer in known}))}")
     return allowed
 
 
