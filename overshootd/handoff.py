@@ -15,7 +15,10 @@ ACCESS_UNIT_LIMIT = 30
 
 
 class Handoff:
-    """What waits between a camera and one stream. Pure; the owner serialises the calls."""
+    """What waits between a camera and one stream. Pure; the owner serialises the calls.
+
+    `limit` access units wait at most; of keyframes alone, 1 keeps the newest.
+    """
 
     def __init__(self, limit: int = ACCESS_UNIT_LIMIT) -> None:
         self._units: deque[AccessUnit] = deque()
@@ -25,6 +28,10 @@ class Handoff:
         """Access units since a keyframe was first needed and did not come."""
         self._broken = True
         self.dropped = 0
+
+    def fresh(self) -> Handoff:
+        """An empty one of the same kind."""
+        return Handoff(self._limit)
 
     def put(self, media: Media) -> bool:
         """Add it. True when the encoder should be asked for a keyframe: at once, and again for each `limit` in vain."""

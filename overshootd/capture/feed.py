@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from overshootd.backoff import Backoff, Uniform
+from overshootd.capture.drawn import Drawn
+from overshootd.capture.privacy import Curtain, edges
 from overshootd.capture.reader import Reader
-from overshootd.capture.subscription import FeedSubscription, Pictures
+from overshootd.capture.recovery import Recoverer
+from overshootd.capture.scrutiny import GLANCE_SIZE, Scrutiny
+from overshootd.capture.subscription import FeedSubscription
+from overshootd.config.cameras import View
 from overshootd.contracts import Camera, CameraState, CaptureFormat, CaptureNeed, Log, Sample, Subscription
-from overshootd.errors import CameraEnded, CameraLost, OvershootdError, Permanent
+from overshootd.errors import CameraEnded, CameraLost, FrameSpoiled, OvershootdError, Permanent
 
 OnState = Callable[[CameraState, str], None]
+
+EVERYTHING = View()
 
 CAMERA = Backoff(base=0.5, cap=10.0)
 """A camera that was unplugged must be back soon after it is plugged in again; asking the kernel costs little."""
 
 STABLE_SECONDS = 20.0
 """A camera that lasted this long (past `Limits.open`) works: its next failure starts the backoff anew."""
+
+KEYFRAME_SECONDS = 10.0
+"""From one keyframe to the next of a camera that does not say: the longest that network cameras are sold with."""
+
+MAX_SIDE = 7680
+"""The most pixels that are asked of a camera for a crop of it (config.model, MAX_SIDE)."""
 
 WEDGED_LIMIT = 4
 """Threads that hang in a driver are left behind, for nothing ends them; past this many the next opening waits."""
@@ -38,7 +52,10 @@ class Limits:
 
 
 class CameraFeed:
-    """Owner of one camera. `on_state` is called in the loop, once a change, with a sentence for the log."""
+    """Owner of one camera. `on_state` is called in the loop, once a change, with a sentence for the log.
+
+    `scrutiny` judges what it shows; `recoverer` may do more about a camera that cannot be opened than open it again.
+    """
 
     def __init__(
         self,
@@ -47,11 +64,14 @@ class CameraFeed:
         *,
         on_state: OnState,
         log: Log,
+        scrutiny: Scrutiny | None = None,
+        recoverer: Recoverer | None = None,
         backoff: Backoff = CAMERA,
         uniform: Uniform = random.uniform,
         limits: Limits = Limits(),
     ) -> None:
         self._name, self._make, self._on_state, self._log = name, make, on_state, log
+        self._scrutiny, self._recoverer = scrutiny or Scrutiny(), recoverer
         self._backoff, self._uniform, self._limits = backoff, uniform, limits
         self._changed = asyncio.Event()
         self._subscriptions: tuple[FeedSubscription, ...] = ()  # replaced, never changed: the thread walks over it
@@ -60,15 +80,24 @@ class CameraFeed:
         self._reader: Reader | None = None
         self._wedged: list[Reader] = []
         self._proven = False
+        self._nudged = False
 
-    def subscribe(self, need: CaptureNeed) -> Subscription:
-        """Take part. The camera opens when `run` is running, and reopens when it was opened for less than `need`."""
-        subscription = FeedSubscription(need, self._feedback, self._leave)
+    def subscribe(self, need: CaptureNeed, view: View = EVERYTHING) -> Subscription:
+        """Take part, and see what `view` leaves. The camera opens when `run` is running, and reopens when it gives less
+        than `need`, which is of what is seen."""
+        curtain = self._curtain(view) if view.hides else None
+        subscription = FeedSubscription(_of_the_whole(need, view), curtain, self._feedback, self._leave)
         self._subscriptions = (*self._subscriptions, subscription)
         if self._final is not None:
             subscription.finish(self._final)
         self._changed.set()
         return subscription
+
+    def nudge(self) -> None:
+        """Something happened to the machine's cameras: a lost one is tried at once. The backoff grows all the same."""
+        if self._state is CameraState.LOST:
+            self._nudged = True
+            self._changed.set()
 
     async def run(self) -> None:
         """Until cancelled, or until the camera has ended or can never work. Never longer than `limits.close` after."""
@@ -77,11 +106,12 @@ class CameraFeed:
             if not self._subscriptions:
                 self._enter(CameraState.IDLE, "not needed")
             await self._until(lambda: self._subscriptions and self._unwedged())
-            began = time.monotonic()
+            began, nudged, self._nudged = time.monotonic(), self._nudged, False
             if await self._lost_after_opening():
-                failures = 0 if time.monotonic() - began > STABLE_SECONDS else failures
+                lasted = time.monotonic() - began > STABLE_SECONDS
+                failures = 0 if lasted else failures + 1
+                await self._recover(lasted, nudged)
                 await self._rest(self._backoff.delay(failures, self._uniform))
-                failures += 1
 
     async def _lost_after_opening(self) -> bool:
         """One opening, to its end: True when the camera failed, False when it is no longer needed, or not so."""
@@ -89,6 +119,9 @@ class CameraFeed:
         reader = self._reader = Reader(self._make, need, self._changed)
         if self._state is not CameraState.LOST:  # a retry is no change
             self._enter(CameraState.OPENING, f"for {need.width}x{need.height} at {need.fps:g} fps")
+        for subscription in self._subscriptions:
+            subscription.cut()
+        self._scrutiny.opened()
         reader.start(self._name, self._deliver, self._limits.read)
         try:
             error = await self._watch(reader)
@@ -100,7 +133,7 @@ class CameraFeed:
         return error is not None
 
     async def _watch(self, reader: Reader) -> Exception | None:
-        while self._subscriptions and _covers(reader.need, _highest(self._subscriptions)):
+        while self._subscriptions and _suffices(reader, _highest(self._subscriptions)):
             if reader.error is not None:
                 return reader.error
             if reader.live and reader.format is not None:
@@ -130,10 +163,20 @@ class CameraFeed:
         if reader.error is not None and not isinstance(reader.error, OvershootdError):
             self._log.error("an unexpected error from a camera", camera=self._name, exc_info=reader.error)
 
+    async def _recover(self, lasted: bool, nudged: bool) -> None:
+        """Do more than open again, if that was asked for. What a nudge brought about does not count: somebody who plugs
+        things in and out must not make it reboot."""
+        if self._recoverer is None or self._final is not None:
+            return
+        if lasted:
+            self._recoverer.worked()
+        elif not nudged:
+            await self._recoverer.failed()
+
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._until(lambda: self._final or not self._subscriptions)
+                await self._until(lambda: self._final or self._nudged or not self._subscriptions)
 
     async def _until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -155,7 +198,8 @@ class CameraFeed:
 
     def _go_live(self, camera: CaptureFormat) -> None:
         self._proven = True
-        self._enter(CameraState.LIVE, f"{camera.width}x{camera.height} at {camera.fps:g} fps")
+        what = f", {camera.what}" if camera.what else ""
+        self._enter(CameraState.LIVE, f"{camera.width}x{camera.height} at {camera.fps:g} fps{what}")
         for subscription in self._subscriptions:
             subscription.live(camera)
 
@@ -175,11 +219,37 @@ class CameraFeed:
             self._state = state
             self._on_state(state, detail)
 
-    def _deliver(self, sample: Sample) -> None:
-        """In the camera's thread."""
-        made: Pictures = {}
+    def _deliver(self, reader: Reader, sample: Sample) -> bool:
+        """In the camera's thread. False while the camera is under suspicion: nobody is given anything of it then.
+
+        Raises CameraLost.
+        """
+        assert reader.format is not None, "open comes before read"
+        patience = self._keyframe_patience(reader.format)
+        if self._scrutiny.suspicion and not self._scrutiny.clears(sample.picture, sample.captured_ns, patience):
+            return False
+        drawn = Drawn(sample, reader.format, self._scrutiny, patience)
         for subscription in self._subscriptions:
-            subscription.offer(sample, made)
+            if self._reader is not reader:  # it was given up while it hung in the driver
+                return False
+            subscription.offer(drawn)
+        self._glance(drawn)
+        if drawn.needs_keyframe:
+            self._feedback(True, None, None)
+        return True
+
+    def _glance(self, drawn: Drawn) -> None:
+        """Look at what is passed on as it is, too. At keyframes, which are decoded alone."""
+        unit = drawn.access_unit
+        if unit is not None and unit.keyframe and self._scrutiny.wants_a_glance(drawn.captured_ns):
+            with contextlib.suppress(FrameSpoiled):  # counted by the scrutiny
+                drawn.whole(*GLANCE_SIZE)
+
+    def _keyframe_patience(self, camera: CaptureFormat) -> float:
+        """Seconds without a frame that can be drawn that are no trouble: an encoded one may have to wait for a
+        keyframe, and the next may be spoiled."""
+        waiting = 2 * (camera.keyframe_seconds or KEYFRAME_SECONDS) if camera.encoded else 0.0
+        return max(self._patience(camera), waiting)
 
     def _feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         reader = self._reader
@@ -190,10 +260,34 @@ class CameraFeed:
         self._subscriptions = tuple(one for one in self._subscriptions if one is not subscription)
         self._changed.set()
 
+    def _curtain(self, view: View) -> Curtain:
+        """Streams that may see the same share what is made for them."""
+        there = (one.curtain for one in self._subscriptions if one.curtain is not None)
+        return next((curtain for curtain in there if curtain.view == view), None) or Curtain(view)
+
+
+def _of_the_whole(need: CaptureNeed, view: View) -> CaptureNeed:
+    """What the camera must give for a crop of it to have as many pixels as are needed."""
+    if view.crop is None:
+        return need
+    (left, right), (top, bottom) = edges(view.crop)
+    return CaptureNeed(need.fps, _whole_side(need.width, right - left), _whole_side(need.height, bottom - top))
+
+
+def _whole_side(part: int, share: float) -> int:
+    return MAX_SIDE if part >= MAX_SIDE * share else math.ceil(part / share)
+
 
 def _highest(subscriptions: tuple[FeedSubscription, ...]) -> CaptureNeed:
     needs = [subscription.need for subscription in subscriptions]
     return CaptureNeed(max(n.fps for n in needs), max(n.width for n in needs), max(n.height for n in needs))
+
+
+def _suffices(reader: Reader, want: CaptureNeed) -> bool:
+    """Whether the camera was opened for as much, or gives it anyway."""
+    camera = reader.format
+    gives = camera is not None and _covers(CaptureNeed(camera.fps, camera.width, camera.height), want)
+    return gives or _covers(reader.need, want)
 
 
 def _covers(have: CaptureNeed, want: CaptureNeed) -> bool:

@@ -60,7 +60,7 @@ def seen(camera: Size, crop: Rectangle | None) -> Size:
     """
     if crop is None:
         return camera
-    x, y = (_span(*edges, side, side) for edges, side in zip(_edges(crop), camera, strict=True))
+    x, y = (_span(*ends, side, side) for ends, side in zip(edges(crop), camera, strict=True))
     return x.count, y.count
 
 
@@ -127,7 +127,7 @@ class _Window:
 def _window(view: View, camera: Size, width: int, height: int) -> _Window:
     x, y = Span(width, 0, width), Span(height, 0, height)
     if view.crop is not None:
-        across, down = _edges(view.crop)
+        across, down = edges(view.crop)
         x, y = _span(*across, camera[0], width), _span(*down, camera[1], height)
     if not view.masks:
         return _Window(x, y, (width, height), None, None)
@@ -147,7 +147,7 @@ def _hidden(view: View, size: Size, margins: Point) -> Mask:
     return hidden
 
 
-def _edges(crop: Rectangle) -> tuple[Point, Point]:
+def edges(crop: Rectangle) -> tuple[Point, Point]:
     """Left and right, top and bottom."""
     return (crop.x, min(crop.x + crop.width, 1.0)), (crop.y, min(crop.y + crop.height, 1.0))
 
@@ -199,7 +199,7 @@ def _repeated(plane: Plane, width: int, height: int) -> Plane:
 def _corners(mask: Rectangle | Polygon) -> tuple[Point, ...]:
     if isinstance(mask, Polygon):
         return mask.points
-    (left, right), (top, bottom) = _edges(mask)
+    (left, right), (top, bottom) = edges(mask)
     return (left, top), (right, top), (right, bottom), (left, bottom)
 
 

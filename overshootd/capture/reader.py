@@ -18,6 +18,7 @@ class Reader:
     """
 
     def __init__(self, make: Callable[[], Camera], need: CaptureNeed, changed: asyncio.Event) -> None:
+        """`make` makes the camera, in the thread."""
         self.need = need
         self.camera: Camera | None = None
         self.format: CaptureFormat | None = None
@@ -31,8 +32,11 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
 
-    def start(self, name: str, deliver: Callable[[Sample], None], timeout: float) -> None:
-        """`deliver` gets every frame, in the thread. `timeout` is for each read, in seconds."""
+    def start(self, name: str, deliver: Callable[[Reader, Sample], bool], timeout: float) -> None:
+        """`deliver` gets every frame, in the thread, and says whether it shows that the camera works.
+
+        `timeout` is for each read, in seconds.
+        """
         # A daemon thread, because one that hangs in a driver must not keep the process from ending.
         threading.Thread(target=self._run, args=(deliver, timeout), name=f"camera {name}", daemon=True).start()
 
@@ -40,7 +44,7 @@ class Reader:
         """Ask the thread to end. It delivers nothing more; `finished` says when it has closed the camera."""
         self._stopped.set()
 
-    def _run(self, deliver: Callable[[Sample], None], timeout: float) -> None:
+    def _run(self, deliver: Callable[[Reader, Sample], bool], timeout: float) -> None:
         try:
             self._read(deliver, timeout)
         except Exception as error:  # noqa: BLE001 - the owner decides, and says what is unexpected
@@ -54,7 +58,7 @@ class Reader:
         self.finished = True
         self._tell()
 
-    def _read(self, deliver: Callable[[Sample], None], timeout: float) -> None:
+    def _read(self, deliver: Callable[[Reader, Sample], bool], timeout: float) -> None:
         self.camera = self._make()
         self.format = self.camera.open(self.need)
         self.progress = time.monotonic()
@@ -63,8 +67,7 @@ class Reader:
             if sample is None or self._stopped.is_set():
                 continue
             self.progress = time.monotonic()
-            deliver(sample)
-            if not self.live:
+            if deliver(self, sample) and not self.live:
                 self.live = True
                 self._tell()
 

@@ -3,179 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from overshootd.backoff import Backoff
 from overshootd.capture.feed import WEDGED_LIMIT, CameraFeed, Limits
-from overshootd.contracts import (
-    AccessUnit,
-    CameraState,
-    CaptureFormat,
-    CaptureNeed,
-    Media,
-    Picture,
-    PixelFormat,
-    Subscription,
-)
+from overshootd.contracts import AccessUnit, CaptureFormat, CaptureNeed, Picture
 from overshootd.errors import CameraEnded, CameraLost, Permanent
-
-SMALL = CaptureNeed(1.0, 640, 360)
-LARGE = CaptureNeed(15.0, 1280, 720)
-RAW = CaptureFormat(30.0, 1280, 720)
-ENCODED = CaptureFormat(30.0, 1280, 720, encoded=True)
-PATIENT = Limits(open=10, silence=10, close=5, read=0.02)
-HASTY = Limits(open=0.3, silence=0.3, close=0.1, read=0.02)
-BOUND = 15.0
-
-
-@dataclass
-class Script:
-    """What the camera will do, and what was done with it; shared by all its openings."""
-
-    format: CaptureFormat = RAW
-    steps: queue.Queue[int | AccessUnit | Exception] = field(default_factory=queue.Queue)
-    refuse: Exception | None = None
-    wedge: str = ""
-    released: threading.Event = field(default_factory=threading.Event)
-    needs: list[CaptureNeed] = field(default_factory=list)
-    closed: int = 0
-    made: list[tuple[int, int, int]] = field(default_factory=list)
-    feedback: list[tuple[bool, int | None, float | None]] = field(default_factory=list)
-
-    @property
-    def opened(self) -> int:
-        return len(self.needs)
-
-
-@dataclass
-class ScriptedCamera:
-    script: Script
-    frames: int = 0
-
-    def open(self, need: CaptureNeed) -> CaptureFormat:
-        self.script.needs.append(need)
-        self._hang("open")
-        if self.script.refuse:
-            raise self.script.refuse
-        return self.script.format
-
-    def read(self, timeout: float) -> ScriptedSample | None:
-        self._hang("read")
-        try:
-            step = self.script.steps.get(timeout=timeout)
-        except queue.Empty:
-            return None
-        if isinstance(step, Exception):
-            raise step
-        unit = step if isinstance(step, AccessUnit) else None
-        return ScriptedSample(self.script, unit.captured_ns if unit else step, unit)  # type: ignore[arg-type]
-
-    def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
-        self.script.feedback.append((keyframe, kbps, fps))
-
-    def close(self) -> None:
-        self._hang("close")
-        self.script.closed += 1
-
-    def _hang(self, where: str) -> None:
-        if self.script.wedge == where:
-            self.script.released.wait(60)
-
-
-@dataclass
-class ScriptedSample:
-    script: Script
-    captured_ns: int
-    access_unit: AccessUnit | None
-
-    def picture(self, width: int, height: int) -> Picture:
-        self.script.made.append((self.captured_ns, width, height))
-        return Picture(bytes(width * height * 3 // 2), width, height, PixelFormat.I420, self.captured_ns)
-
-
-class Journal:
-    """A `Log` that remembers."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-
-    def bind(self, **context: Any) -> Journal:
-        return self
-
-    def debug(self, event: str, **context: Any) -> None: ...
-
-    def info(self, event: str, **context: Any) -> None: ...
-
-    def warning(self, event: str, **context: Any) -> None: ...
-
-    def error(self, event: str, **context: Any) -> None:
-        self.errors.append(f"{event} {context}")
-
-
-@dataclass
-class Bench:
-    script: Script
-    feed: CameraFeed
-    journal: Journal
-    states: list[CameraState]
-    running: asyncio.Task[None]
-
-    async def start(self, need: CaptureNeed = SMALL, size: tuple[int, int] = (64, 36)) -> Subscription:
-        """Subscribe to all frames of a camera that gives them."""
-        subscription = self.feed.subscribe(need)
-        if self.states[-1:] != ["live"]:
-            self.script.steps.put(0)
-        async with asyncio.timeout(BOUND):
-            await subscription.ready()
-        subscription.start(lambda captured_ns: True, *size)
-        return subscription
-
-    async def give(self, subscription: Subscription, step: int | AccessUnit) -> Media:
-        self.script.steps.put(step)
-        async with asyncio.timeout(BOUND):
-            return await subscription.next()
-
-
-@asynccontextmanager
-async def bench(script: Script | None = None, limits: Limits = PATIENT) -> AsyncIterator[Bench]:
-    script, states, journal = script or Script(), list[CameraState](), Journal()
-    feed = CameraFeed(
-        "yard",
-        lambda: ScriptedCamera(script),
-        on_state=lambda state, detail: states.append(state),
-        log=journal,
-        backoff=Backoff(base=0.01, cap=0.05),
-        limits=limits,
-    )
-    running = asyncio.create_task(feed.run())
-    try:
-        yield Bench(script, feed, journal, states, running)
-    finally:
-        script.released.set()
-        running.cancel()
-        await asyncio.wait([running], timeout=BOUND)
-        assert running.done(), "run() does not end when it is cancelled"
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(BOUND):
-            while not condition():  # noqa: ASYNC110 - what is waited for happens in threads
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"not within {BOUND} s: {what}") from None
-
-
-def unit(number: int, keyframe: bool = False) -> AccessUnit:
-    return AccessUnit(b"", 1280, 720, keyframe, number)
+from tests.integration.feed_bench import (
+    BOUND,
+    ENCODED,
+    HASTY,
+    LARGE,
+    RAW,
+    SMALL,
+    Journal,
+    Script,
+    ScriptedCamera,
+    bench,
+    unit,
+    until,
+)
 
 
 async def test_a_camera_is_open_while_it_has_a_subscription() -> None:
@@ -381,20 +231,46 @@ def test_a_driver_that_returns_after_the_loop_has_closed_disturbs_nobody() -> No
     assert script.closed == 1, "late, but closed"
 
 
-async def test_a_higher_need_opens_the_camera_again_and_a_lower_one_does_not() -> None:
-    async with bench() as it:
+async def test_a_higher_need_opens_the_camera_again_and_nobody_loses_it() -> None:
+    async with bench(Script(format=CaptureFormat(5.0, 640, 360))) as it:
         first = await it.start(SMALL)
+        waiting = asyncio.create_task(first.next())
+        it.script.format = RAW
         second = it.feed.subscribe(LARGE)
         await until(lambda: it.script.opened == 2, "opened again")
         assert it.script.needs == [SMALL, LARGE]
-        third = it.feed.subscribe(SMALL)
         it.script.steps.put(1)
         async with asyncio.timeout(BOUND):
-            await second.ready()
-            await third.ready()
+            assert await second.ready() == RAW
+            assert (await waiting).captured_ns == 1, "only a pause"
+        assert it.states == ["opening", "live", "opening", "live"]
         second.close()
-        assert (await it.give(first, 2)).captured_ns in (1, 2), "the first stream noticed nothing"
-        assert (it.script.opened, it.script.closed) == (2, 1)
+        assert (await it.give(first, 2)).captured_ns == 2
+        assert (it.script.opened, it.script.closed) == (2, 1), "a lower need opens nothing"
+
+
+async def test_a_camera_that_gives_more_than_it_was_asked_for_is_not_opened_again() -> None:
+    async with bench(Script(format=RAW)) as it:
+        first = await it.start(SMALL)
+        second = await it.start(LARGE)
+        assert (await it.give(first, 1)).captured_ns == 1
+        assert (await second.next()).captured_ns == 1
+        assert it.script.needs == [SMALL]
+
+
+async def test_access_units_of_two_openings_are_never_joined() -> None:
+    async with bench(Script(format=CaptureFormat(5.0, 640, 360, encoded=True))) as it:
+        subscription = await it.live(unit(0, keyframe=True))
+        subscription.start_encoded()
+        it.script.steps.put(unit(1, keyframe=True))
+        await until(it.script.steps.empty, "read")
+        it.script.format = ENCODED
+        it.feed.subscribe(LARGE)
+        await until(lambda: it.script.opened == 2, "opened again")
+        for step in (unit(2), unit(3, keyframe=True), unit(4)):
+            it.script.steps.put(step)
+        async with asyncio.timeout(BOUND):
+            assert [(await subscription.next()).captured_ns for _ in range(2)] == [3, 4]
 
 
 async def test_a_need_is_the_most_that_any_stream_has() -> None:
@@ -462,3 +338,57 @@ async def test_wishes_reach_the_camera_and_are_harmless_without_one() -> None:
             await subscription.ready()
         subscription.feedback(False, 200, None)
         assert it.script.feedback[-1] == (False, 200, None)
+
+
+async def test_due_keyframes_alone_are_the_newest_and_asked_for_once() -> None:
+    async with bench(Script(format=ENCODED)) as it:
+        subscription = await it.live(unit(0, keyframe=True))
+        asked = list[int]()
+
+        def due(captured_ns: int) -> bool:
+            asked.append(captured_ns)
+            return captured_ns != 4
+
+        subscription.start_encoded(due)
+        for number in range(1, 8):
+            it.script.steps.put(unit(number, keyframe=number in (2, 4, 6)))
+        await until(lambda: asked == [2, 4, 6], "keyframes, and nothing else, are asked about")
+        async with asyncio.timeout(BOUND):
+            assert (await subscription.next()).captured_ns == 6, "not the one from before"
+        assert it.script.feedback == [(True, None, None)], "so that the first comes soon"
+        assert not it.script.made, "nothing is decoded"
+
+
+async def test_a_nudge_opens_a_lost_camera_at_once() -> None:
+    async with bench(Script(refuse=CameraLost("unplugged")), backoff=Backoff(base=600, cap=600, floor=600)) as it:
+        subscription = it.feed.subscribe(SMALL)
+        await until(lambda: "lost" in it.states, "lost")
+        it.script.refuse = None
+        it.script.steps.put(0)
+        it.feed.nudge()
+        async with asyncio.timeout(BOUND):
+            await subscription.ready()
+        assert it.states == ["opening", "lost", "live"]
+
+
+async def test_a_nudge_while_the_camera_is_being_opened_is_not_forgotten() -> None:
+    """It may say that what this opening has missed is there now."""
+    patient = Backoff(base=600, cap=600, floor=600)
+    async with bench(Script(refuse=CameraLost("unplugged")), backoff=patient) as it:
+        it.feed.subscribe(SMALL)
+        await until(lambda: "lost" in it.states, "lost")
+        it.script.wedge = "open"
+        it.feed.nudge()
+        await until(lambda: it.script.opened == 2, "opening")
+        it.feed.nudge()
+        it.script.wedge = ""
+        it.script.released.set()
+        await until(lambda: it.script.opened == 3, "opened once more")
+
+
+async def test_a_nudge_does_nothing_to_a_camera_that_works() -> None:
+    async with bench() as it:
+        subscription = await it.start()
+        it.feed.nudge()
+        assert (await it.give(subscription, 1)).captured_ns == 1
+        assert it.script.opened == 1
