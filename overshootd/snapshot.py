@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.capture.choose import camera_for
+from overshootd.capture.feed import of_the_whole
 from overshootd.capture.once import Shot, take
 from overshootd.config.cameras import CameraConfig, View
 from overshootd.config.load import Loaded, load
@@ -91,7 +92,9 @@ def _not_found(loaded: Loaded, target: str, say: Say) -> int:
 def _picture(wanted: Seen, name: str, timeout: float, log: Log, say: Say) -> Picture | int:
     """The picture, or the exit code when there is none."""
     make = camera_for(wanted.camera, log, wanted.password)
-    shot = Shot(make, wanted.need, wanted.view, wanted.size, settle=wanted.camera.type in SENSORS)
+    shot = Shot(
+        make, of_the_whole(wanted.need, wanted.view), wanted.view, wanted.size, settle=wanted.camera.type in SENSORS
+    )
     try:
         return take(shot, name, timeout)
     except CameraBusy as error:

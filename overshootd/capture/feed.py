@@ -86,7 +86,7 @@ class CameraFeed:
         """Take part, and see what `view` leaves. The camera opens when `run` is running, and reopens when it gives less
         than `need`, which is of what is seen."""
         curtain = self._curtain(view) if view.hides else None
-        subscription = FeedSubscription(_of_the_whole(need, view), curtain, self._feedback, self._leave)
+        subscription = FeedSubscription(of_the_whole(need, view), curtain, self._feedback, self._leave)
         self._subscriptions = (*self._subscriptions, subscription)
         if self._final is not None:
             subscription.finish(self._final)
@@ -266,7 +266,7 @@ class CameraFeed:
         return next((curtain for curtain in there if curtain.view == view), None) or Curtain(view)
 
 
-def _of_the_whole(need: CaptureNeed, view: View) -> CaptureNeed:
+def of_the_whole(need: CaptureNeed, view: View) -> CaptureNeed:
     """What the camera must give for a crop of it to have as many pixels as are needed."""
     if view.crop is None:
         return need
