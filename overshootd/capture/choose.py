@@ -40,7 +40,8 @@ def camera_for(config: CameraConfig, log: Log, password: Secret | None = None) -
         case RtspCamera():
             from overshootd.capture import rtsp
 
-            return lambda: rtsp.RtspCamera(config, password, log)
+            learned = rtsp.Learned()
+            return lambda: rtsp.RtspCamera(config, password, log, learned)
         case CommandCamera():
             from overshootd.capture.program import command
 
