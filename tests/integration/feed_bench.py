@@ -105,6 +105,8 @@ class Journal:
     """A `Log` that remembers."""
 
     def __init__(self) -> None:
+        self.infos: list[str] = []
+        self.warnings: list[str] = []
         self.errors: list[str] = []
 
     def bind(self, **context: Any) -> Journal:
@@ -112,9 +114,11 @@ class Journal:
 
     def debug(self, event: str, **context: Any) -> None: ...
 
-    def info(self, event: str, **context: Any) -> None: ...
+    def info(self, event: str, **context: Any) -> None:
+        self.infos.append(f"{event} {context}")
 
-    def warning(self, event: str, **context: Any) -> None: ...
+    def warning(self, event: str, **context: Any) -> None:
+        self.warnings.append(f"{event} {context}")
 
     def error(self, event: str, **context: Any) -> None:
         self.errors.append(f"{event} {context}")
