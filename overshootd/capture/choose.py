@@ -43,16 +43,19 @@ def camera_for(config: CameraConfig, log: Log, password: Secret | None = None) -
             learned = rtsp.Learned()
             return lambda: rtsp.RtspCamera(config, password, log, learned)
         case CommandCamera():
-            from overshootd.capture.program import command
+            from overshootd.capture.program import command, process
 
-            return lambda: command.CommandCamera(config, log)
+            leftovers = process.Leftovers()
+            return lambda: command.CommandCamera(config, log, leftovers)
         case Picamera2Camera():
-            from overshootd.capture.program import picamera2
+            from overshootd.capture.program import picamera2, process
 
-            return lambda: picamera2.Picamera2Camera(config, log)
+            leftovers = process.Leftovers()
+            return lambda: picamera2.Picamera2Camera(config, log, leftovers)
         case ArgusCamera():
-            from overshootd.capture.program import argus
+            from overshootd.capture.program import argus, process
 
-            return lambda: argus.ArgusCamera(config, log)
+            leftovers = process.Leftovers()
+            return lambda: argus.ArgusCamera(config, log, leftovers)
         case _:
             assert_never(config)

@@ -39,7 +39,8 @@ CLOSED_SECONDS = 1.0
 TALK_BYTES = 2**16
 """The kernel's usual pipe: what can wait of its standard error."""
 
-LAST_LINES = 8
+LAST_LINES = 20
+"""Argus says a dozen when it fails, and the last of them does not tell why."""
 
 
 class Leftovers:
