@@ -70,11 +70,11 @@ async def ask_helper(socket: Path, request: Mapping[str, str]) -> str:
 
 
 async def _exchange(socket: Path, request: Mapping[str, str]) -> bytes:
-    reader, writer = await asyncio.open_unix_connection(socket, limit=ANSWER_BYTES)
+    reader, writer = await asyncio.open_unix_connection(socket)
     try:
         writer.write(json.dumps(request).encode() + b"\n")
         await writer.drain()
-        return await reader.readline()
+        return await reader.read(ANSWER_BYTES)  # one write of some hundred bytes, so it comes whole
     finally:
         writer.close()
 

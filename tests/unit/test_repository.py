@@ -10,6 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from overshootd.capture.recovery import HELPER
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUN = [Requirement(r) for r in PROJECT["project"]["dependencies"]]
@@ -48,6 +50,7 @@ def pins(lock: str) -> dict[str, list[tuple[Version, int]]]:
         ("Wants", "network-online.target"),
         ("EnvironmentFile", "-/etc/default/overshootd"),
         ("StateDirectory", "overshootd"),
+        ("SupplementaryGroups", "video"),
     ],
 )
 def test_the_unit_keeps_the_service_contract(directive: str, value: str) -> None:
@@ -60,6 +63,20 @@ def test_the_unit_starts_on_a_machine_without_network_or_credential() -> None:
 
 def test_the_unit_leaves_the_daemon_more_than_its_ten_seconds_to_end() -> None:
     assert float(directives("overshootd.service")["TimeoutStopSec"]) > 10
+
+
+def test_only_the_daemon_may_ask_the_helper_for_anything() -> None:
+    socket = directives("overshootd-helper.socket")
+    assert socket["ListenStream"] == str(HELPER)
+    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", directives("overshootd.service")["User"])
+    assert socket["Accept"] == "yes"
+
+
+def test_the_helper_runs_isolated_on_the_socket_that_was_accepted() -> None:
+    service = directives("overshootd-helper@.service")
+    assert service["ExecStart"].endswith("/bin/python -I -m overshootd.helper")
+    assert service["StandardInput"] == "socket"
+    assert "User" not in service, "it is root, or it can do nothing"
 
 
 @pytest.mark.parametrize("requirement", RUN + SIMULATOR, ids=lambda r: r.name)
