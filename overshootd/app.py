@@ -7,7 +7,6 @@ import os
 import ssl
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,8 +15,7 @@ from overshootd import __version__
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import StreamConfig
 from overshootd.config.secret import Redactor
-from overshootd.contracts import Api, Log, Publisher, PublishPlan
-from overshootd.daemon import Daemon, initial_states
+from overshootd.contracts import Api, Log, Publishers
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
 from overshootd.sinks.disk import Disk
@@ -62,6 +60,9 @@ def run(path: Path) -> int:
 
 async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
     """Raises ConfigError when results cannot be stored."""
+    # Not before the signals are held: it imports NumPy, whose threads would take them.
+    from overshootd.daemon import Daemon, initial_states
+
     loop = asyncio.get_running_loop()
     # asyncio resolves names in its default executor, and nothing else may block there.
     loop.set_default_executor(ThreadPoolExecutor(2, thread_name_prefix="dns"))
@@ -138,6 +139,7 @@ class Outside:
     def __init__(self, loaded: Loaded, redactor: Redactor, log: Log) -> None:
         # Imported once the service counts as started: the SDK takes a second on a slow board.
         from overshootd.api.http import Http
+        from overshootd.publish.choose import Encoders
         from overshootd.publish.livekit import LiveKit
 
         self._loaded = loaded
@@ -146,6 +148,7 @@ class Outside:
         self._tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
         self._http = Http(self._tls, f"overshootd/{__version__}")
         self._livekit = LiveKit()
+        self._encoders = Encoders(log)
 
     def api(self, name: str, config: StreamConfig) -> Api:
         from overshootd.api.v02 import V02
@@ -155,10 +158,12 @@ class Outside:
         log = self._log.bind(stream=name)
         return V02(self._http, self._tls, self._loaded.api.base_url, key, log, self._redactor.remember)
 
-    def publisher(self, name: str) -> Callable[[PublishPlan], Publisher]:
-        log = self._log.bind(stream=name)
-        return lambda plan: self._livekit.publisher(plan, log)
+    def publishers(self, name: str) -> Publishers:
+        from overshootd.publish.choose import StreamPublishers
+
+        return StreamPublishers(self._livekit, self._encoders, self._log.bind(stream=name))
 
     async def close(self) -> None:
+        await self._encoders.close()
         await self._livekit.close(JOINS_SECONDS)
         await self._http.close()

@@ -203,7 +203,8 @@ class PublishTarget:
 class PublishPlan:
     """What is published: frames per second, pixels (both even), bits per second at most, and the codec.
 
-    `encoded`: what is pushed are the camera's own access units, whose codec is then H.264.
+    `encoded`: what is pushed are access units, whose codec is then H.264. `replaceable`: pictures can be had instead,
+    should the path take far less than those.
     """
 
     fps: float
@@ -212,6 +213,7 @@ class PublishPlan:
     max_bitrate: int
     codec: str
     encoded: bool = False
+    replaceable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,11 @@ class PublishStats:
     frames_encoded: int = 0
     bytes_sent: int = 0
     round_trip: float | None = None
+
+
+APART_SECONDS = 0.004
+"""Between two access units that are pushed. Of 30 that came at once libwebrtc sent one, of 30 that came 1 ms apart all.
+A run of them waits when the loop was late, and after each join."""
 
 
 class Publisher(Protocol):
@@ -233,15 +240,30 @@ class Publisher(Protocol):
         """
 
     def push(self, media: Media) -> Wish:
-        """Hand over one frame, and learn what the receiver wishes of the camera's encoder. Never blocks."""
+        """Hand over one frame, and learn what the receiver wishes of the camera's encoder. Never blocks.
+
+        Access units come at least APART_SECONDS apart. Raises Transient when one is not of the plan's size.
+        """
 
     async def watch(self) -> None:
-        """Return never; raise Transient as soon as frames no longer arrive there, whatever the library says."""
+        """Return never; raise Transient as soon as frames no longer arrive there, whatever the library says.
+
+        Congested when the plan is `replaceable` and less than half of it arrives.
+        """
 
     async def stats(self) -> PublishStats: ...
 
     async def close(self) -> None:
         """Leave the room. Bounded; a join under way is left to the owner of joins, never cancelled."""
+
+
+class Publishers(Protocol):
+    """Makes the publishers of one stream: one for each attempt."""
+
+    async def hardware(self) -> bool:
+        """Whether pictures can be encoded as H.264 by this machine's own encoder. Tried once, which takes seconds."""
+
+    def __call__(self, plan: PublishPlan) -> Publisher: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from overshootd.capture.feed import CameraFeed
 from overshootd.clock import clock_synced
 from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import Api, CameraState, Log, Publisher, PublishPlan
+from overshootd.contracts import Api, CameraState, Log, Publishers
 from overshootd.errors import ConfigError
 from overshootd.pacing import need, period
 from overshootd.records import Records
+from overshootd.route import Routes
 from overshootd.sinks.choose import sink_for
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
@@ -48,7 +49,7 @@ class Outside(Protocol):
 
     def api(self, name: str, config: StreamConfig) -> Api: ...
 
-    def publisher(self, name: str) -> Callable[[PublishPlan], Publisher]: ...
+    def publishers(self, name: str) -> Publishers: ...
 
 
 class Daemon:
@@ -149,11 +150,18 @@ class Daemon:
     async def _run_stream(self, name: str, config: StreamConfig, feed: CameraFeed, outside: Outside) -> None:
         camera = feed.subscribe(need(config.processing, config.publish))
         records = self._records(name, config)
+        log = self._log.bind(stream=name)
         parts = Parts(
-            config, camera, outside.api(name, config), outside.publisher(name), records, lambda: self._keep_streams
+            config,
+            camera,
+            outside.api(name, config),
+            outside.publishers(name),
+            records,
+            lambda: self._keep_streams,
+            Routes(log),
         )
         try:
-            await StreamLife(lambda: attempt(parts), records, self._log.bind(stream=name)).run()
+            await StreamLife(lambda: attempt(parts), records, log).run()
         finally:
             camera.close()
             await records.close()

@@ -25,6 +25,10 @@ class Transient(OvershootdError):
         self.retry_after = retry_after
 
 
+class Congested(Transient):
+    """The path takes far less than what is passed on as the camera encodes it: encode it anew, with fewer bits."""
+
+
 class Refused(Transient):
     """Somebody must act elsewhere (bad key, no credits, no such API version): retried, but slowly."""
 

@@ -6,6 +6,7 @@ import math
 
 from overshootd.config.model import ClipProcessing, FrameProcessing, PublishConfig
 from overshootd.contracts import CaptureFormat, CaptureNeed, PublishPlan
+from overshootd.route import Kind
 
 PER_SAMPLE = 2.0
 """Frames published for each that the server samples, in frame and in clip mode.
@@ -31,6 +32,11 @@ AV1_SHARE = 0.5
 """Of VP8's bits, for at least its SSIM: 0.954 at 42 kbit/s against 0.953 at 105 (a street, 720p, 1 fps), 0.941 at 25
 against 0.928 at 50 (768x576). It costs about 1.6 times the CPU at 720p."""
 
+OUTSIDE_SHARE = 2.0
+"""Of VP8's bits, for encoders in cameras and boards, which have less time for each picture. x264's superfast preset
+stands for them, baseline profile and a keyframe every 2 s: SSIM 0.958 at 600 kbit/s, VP8's at 300 (a street, 768x576,
+10 fps)."""
+
 CODEC = "vp8"
 """What every WebRTC receiver must take (RFC 7742), and the cheapest of libwebrtc's software encoders."""
 
@@ -44,19 +50,51 @@ def period(processing: FrameProcessing | ClipProcessing) -> float:
 
 def need(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> CaptureNeed:
     """What to ask of a camera before its format is known."""
-    return CaptureNeed(_rate(processing, publish), *(publish.size or BOX))
+    return CaptureNeed(rate(processing, publish), *(publish.size or BOX))
 
 
-def plan(processing: FrameProcessing | ClipProcessing, publish: PublishConfig, camera: CaptureFormat) -> PublishPlan:
-    """What to publish of this camera. What `publish` says wins, save that no camera gives more frames than it has."""
-    fps = min(_rate(processing, publish), camera.fps)
+def plan(
+    processing: FrameProcessing | ClipProcessing,
+    publish: PublishConfig,
+    camera: CaptureFormat,
+    kind: Kind = Kind.PICTURES,
+    *,
+    hardware: bool = False,
+) -> PublishPlan:
+    """What to publish of this camera. What `publish` says wins, save that no camera gives more frames than it has.
+
+    `kind`: what is handed over. `hardware`: there is an encoder besides the library's, for H.264.
+    """
+    fps = min(rate(processing, publish), camera.fps)
+    if kind is not Kind.PICTURES:
+        return _passed_on(camera, publish, camera.fps if kind is Kind.UNITS else fps)
     width, height = publish.size or fit(camera.width, camera.height)
-    codec = publish.codec or CODEC
-    bitrate = publish.max_kbps * 1000 if publish.max_kbps else auto_bitrate(fps, width, height, codec)
-    return PublishPlan(fps, width, height, bitrate, codec)
+    codec = publish.codec or ("h264" if hardware else CODEC)
+    share = OUTSIDE_SHARE if hardware and codec == "h264" else 1.0
+    bitrate = round(share * auto_bitrate(fps, width, height, codec))
+    return PublishPlan(fps, width, height, _max_bitrate(publish, bitrate), codec)
 
 
-def _rate(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> float:
+def _passed_on(camera: CaptureFormat, publish: PublishConfig, fps: float) -> PublishPlan:
+    # All that the camera encodes counts, also where only keyframes of it are sent: its encoder is told this.
+    bitrate = round(OUTSIDE_SHARE * auto_bitrate(camera.fps, camera.width, camera.height, "h264"))
+    return PublishPlan(
+        fps,
+        camera.width,
+        camera.height,
+        _max_bitrate(publish, bitrate),
+        "h264",
+        encoded=True,
+        replaceable=publish.passthrough is None,
+    )
+
+
+def _max_bitrate(publish: PublishConfig, auto: int) -> int:
+    return publish.max_kbps * 1000 if publish.max_kbps else auto
+
+
+def rate(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> float:
+    """Frames per second to publish, of a camera that has as many."""
     if publish.fps:
         return publish.fps
     sampled = processing.target_fps if isinstance(processing, ClipProcessing) else 1 / processing.interval_seconds

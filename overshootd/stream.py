@@ -7,16 +7,29 @@ The first failure ends the attempt; everything closes in reverse.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from overshootd.config.model import ClipProcessing, FrameProcessing, StreamConfig
-from overshootd.contracts import Api, Publisher, PublishPlan, Session, StreamSpec, Subscription
-from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient
-from overshootd.pacing import Pacer, period, plan
+from overshootd.contracts import (
+    APART_SECONDS,
+    Api,
+    CaptureFormat,
+    Publisher,
+    Publishers,
+    PublishPlan,
+    Session,
+    StreamSpec,
+    Subscription,
+)
+from overshootd.errors import CameraEnded, CameraLost, Congested, Permanent, Refused, StreamGone, Transient
+from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.records import Records
+from overshootd.route import Kind, Routes
+from overshootd.wishes import Wishes
 
 CREATE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 5.0
@@ -33,25 +46,28 @@ class Parts:
     config: StreamConfig
     camera: Subscription
     api: Api
-    publisher: Callable[[PublishPlan], Publisher]
+    publishers: Publishers
     records: Records
     keep_stream: Callable[[], bool]
+    routes: Routes
 
 
 async def attempt(parts: Parts) -> NoReturn:
     """Run until something fails. Raises Transient and its kinds, Permanent, CameraEnded."""
     # A stream is billed from its creation: none is made before the camera gives pictures.
     camera = await parts.camera.ready()
-    publishing = plan(parts.config.processing, parts.config.publish, camera)
+    publishing, kind = await _plan(parts, camera)
     session = await _create(parts.api, spec(parts.config))
-    publisher = parts.publisher(publishing)
-    parts.camera.start(Pacer(publishing.fps, camera.fps).due, publishing.width, publishing.height)
+    publisher = parts.publishers(publishing)
+    _start(parts.camera, camera, kind, publishing)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(session.keep_lease(), name="lease")
-            tasks.create_task(_publish(parts.camera, publisher, session), name="publish")
+            tasks.create_task(_publish(parts.camera, publisher, publishing, session), name="publish")
             tasks.create_task(_deliver(session, parts), name="results")
     except BaseExceptionGroup as group:
+        if group.subgroup(Congested):
+            parts.routes.remember_congestion()
         raise reason(group) from group
     finally:
         parts.camera.stop()
@@ -86,6 +102,24 @@ def silence_limit(processing: FrameProcessing | ClipProcessing) -> float:
     return max(120.0, 5.0 * period(processing))
 
 
+async def _plan(parts: Parts, camera: CaptureFormat) -> tuple[PublishPlan, Kind]:
+    processing, publish = parts.config.processing, parts.config.publish
+    kind = parts.routes.choose(camera, rate(processing, publish), publish, hides=parts.config.view.hides)
+    encodes = kind is Kind.PICTURES and publish.codec in (None, "h264")
+    hardware = encodes and await parts.publishers.hardware()
+    return plan(processing, publish, camera, kind, hardware=hardware), kind
+
+
+def _start(subscription: Subscription, camera: CaptureFormat, kind: Kind, publishing: PublishPlan) -> None:
+    match kind:
+        case Kind.PICTURES:
+            subscription.start(Pacer(publishing.fps, camera.fps).due, publishing.width, publishing.height)
+        case Kind.KEYFRAMES:
+            subscription.start_encoded(Pacer(publishing.fps, 1 / (camera.keyframe_seconds or 1.0)).due)
+        case Kind.UNITS:
+            subscription.start_encoded()
+
+
 async def _create(api: Api, wanted: StreamSpec) -> Session:
     creating = asyncio.create_task(api.create(wanted), name="create")
     try:
@@ -98,16 +132,27 @@ async def _create(api: Api, wanted: StreamSpec) -> Session:
         raise
 
 
-async def _publish(camera: Subscription, publisher: Publisher, session: Session) -> None:
+async def _publish(camera: Subscription, publisher: Publisher, publishing: PublishPlan, session: Session) -> None:
     await publisher.connect(session.target, camera.next)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publisher.watch(), name="watch")
-        tasks.create_task(_pump(camera, publisher), name="pump")
+        if publishing.encoded:
+            tasks.create_task(_pass_on(camera, publisher, Wishes(publishing.max_bitrate // 1000)), name="pump")
+        else:
+            tasks.create_task(_pump(camera, publisher), name="pump")
 
 
 async def _pump(camera: Subscription, publisher: Publisher) -> NoReturn:
     while True:
         publisher.push(await camera.next())
+
+
+async def _pass_on(camera: Subscription, publisher: Publisher, wishes: Wishes) -> NoReturn:
+    while True:
+        wish = wishes.told(publisher.push(await camera.next()), time.monotonic())
+        if any(wish):
+            camera.feedback(*wish)
+        await asyncio.sleep(APART_SECONDS)
 
 
 async def _deliver(session: Session, parts: Parts) -> NoReturn:

@@ -6,6 +6,7 @@ count: STUN responses on the nominated candidate pair.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 LIMIT = 20.0
@@ -43,3 +44,57 @@ class Health:
         if now.at - self._encoding.at >= LIMIT:
             return f"{now.pushed - self._encoding.pushed} frames handed over and none encoded for {LIMIT:g} s"
         return None
+
+
+LOOKS = 2
+"""A frame that is late within the library is no loss: what is missing counts when it was missing so often."""
+
+NARROW_SECONDS = 30.0
+"""A path that takes less than half for so long is no hiccup."""
+
+
+class Losses:
+    """Finds the access units that the library took and did not send. It leaves them out where a path is congested, and
+    says nothing; those that follow refer to them all the same, and whoever decodes them sees a spoiled picture.
+    """
+
+    def __init__(self, at: float) -> None:
+        """`at`: monotonic seconds, as in `look`."""
+        self.total = 0
+        self._looks: deque[int] = deque(maxlen=LOOKS)
+        """What was taken less what was sent, lately."""
+        self._usual: int | None = None
+        """The same while nothing is lost: what was offered before the track was published."""
+        self._sent = 0
+        self._window = (at, 0, 0)
+
+    def look(self, at: float, taken: int, sent: int | None) -> int:
+        """How many more were lost. `taken` and `sent` are the library's totals; None while it gives no stats.
+
+        Called when none is on its way to the encoder.
+        """
+        if sent is None or sent < self._sent:  # it reconnects, and counts anew
+            self._looks.clear()
+            self._usual, self._sent = None, sent or 0
+            self._window = (at, taken, self.total)
+            return 0
+        self._sent = sent
+        self._looks.append(taken - sent)
+        if len(self._looks) < LOOKS:
+            return 0
+        missing = min(self._looks)
+        lost = max(missing - self._usual, 0) if self._usual is not None else 0
+        self._usual = missing
+        self.total += lost
+        return lost
+
+    def narrow(self, at: float, taken: int) -> str | None:
+        """Why the path is too narrow for what it is given, told when it was so for NARROW_SECONDS."""
+        began, before, lost = self._window
+        if at - began < NARROW_SECONDS:
+            return None
+        self._window = (at, taken, self.total)
+        taken, lost = taken - before, self.total - lost
+        if lost <= taken / 2:
+            return None
+        return f"{lost} of {taken} access units were not sent within {NARROW_SECONDS:g} s: the path takes less"

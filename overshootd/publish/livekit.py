@@ -15,13 +15,13 @@ from dataclasses import replace
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from overshootd.contracts import Log, Media, Picture, PixelFormat, PublishPlan, PublishStats, PublishTarget
+from overshootd.contracts import Log, Media, PublishPlan, PublishStats, PublishTarget, Wish
 from overshootd.errors import Transient
 from overshootd.publish.health import Counters, Health
+from overshootd.publish.source import options, source_for
 
 PUBLISH_TIMEOUT = 15.0
 FIRST_FRAME_SECONDS = 0.1
-STATS_SECONDS = 5.0
 STATS_TIMEOUT = 4.0
 LAST_STATS_TIMEOUT = 0.5
 LEAVE_TIMEOUT = 3.0
@@ -32,19 +32,6 @@ JOIN_OPTIONS = rtc.RoomOptions(
     dynacast=False,
     connect_timeout=2.0,  # a join into a black hole then ends after 20 s, not 32 s (livekit-notes.md)
 )
-
-CODECS = {
-    "vp8": rtc.VideoCodec.VP8,
-    "vp9": rtc.VideoCodec.VP9,
-    "h264": rtc.VideoCodec.H264,
-    "av1": rtc.VideoCodec.AV1,
-}
-
-FORMATS = {
-    PixelFormat.I420: rtc.VideoBufferType.I420,
-    PixelFormat.NV12: rtc.VideoBufferType.NV12,
-    PixelFormat.RGB24: rtc.VideoBufferType.RGB24,
-}
 
 
 class LiveKit:
@@ -97,9 +84,8 @@ class LiveKitPublisher:
         self._log = log
         self._room = rtc.Room()
         self._join: asyncio.Task[None] | None = None
-        self._source = rtc.VideoSource(plan.width, plan.height)
+        self._source = source_for(plan, log)
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._pushed = 0
         self._sent = PublishStats()
         self._room.on("disconnected", self._on_disconnected)
 
@@ -115,17 +101,17 @@ class LiveKitPublisher:
         await self._until_encoded(media)
 
     async def _publish(self) -> None:
-        track = rtc.LocalVideoTrack.create_video_track("camera", self._source)
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
-                await self._room.local_participant.publish_track(track, _options(self._plan))
+                await self._room.local_participant.publish_track(self._source.track(), options(self._plan))
         except (TimeoutError, PublishTrackError) as error:
             raise Transient(f"publishing the track failed: {str(error) or 'no answer'}") from error
 
     async def _until_encoded(self, first: Media) -> None:
-        """Offer the first picture until it is encoded, which starts some 100 ms after the track is published.
+        """Offer the first frame until it is encoded, which starts some 100 ms after the track is published.
 
         Else it would be lost, and at 0.5 fps the next one is 2 s away. It also finds a codec that nobody negotiated.
+        An access unit that is offered is a keyframe: it stands for itself as often as it comes.
         """
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT):
@@ -137,21 +123,20 @@ class LiveKitPublisher:
         except TimeoutError as error:
             raise Transient(f"no frame was encoded within {PUBLISH_TIMEOUT:g} s of publishing") from error
 
-    def push(self, media: Media) -> None:
-        if not isinstance(media, Picture):
-            raise TypeError("this publisher encodes pictures; it has no source for access units")
-        frame = rtc.VideoFrame(media.width, media.height, FORMATS[media.format], media.data)
-        self._source.capture_frame(frame, timestamp_us=media.captured_ns // 1000)
-        self._pushed += 1
+    def push(self, media: Media) -> Wish:
+        return self._source.push(media)
 
     async def watch(self) -> None:
         health = Health(time.monotonic())
         while True:
-            await asyncio.wait([self._lost], timeout=STATS_SECONDS)
+            await asyncio.wait([self._lost], timeout=self._source.look_seconds)
             if self._lost.done():
                 raise Transient(f"the room was left: {self._lost.result()}")
-            if why := health.broken(self._counters(await self._rtc_stats(STATS_TIMEOUT))):
+            asked = time.monotonic()
+            counters = self._counters(await self._rtc_stats(STATS_TIMEOUT))
+            if why := health.broken(counters):
                 raise Transient(why)
+            self._source.look(None if counters.responses is None else counters.encoded, asked)
 
     async def stats(self) -> PublishStats:
         await self._rtc_stats(STATS_TIMEOUT)
@@ -165,10 +150,13 @@ class LiveKitPublisher:
         elif not self._join.cancelled() and self._join.exception() is None:
             await self._rtc_stats(LAST_STATS_TIMEOUT)
             self._log.info(
-                "leaving the room", frames_encoded=self._sent.frames_encoded, bytes_sent=self._sent.bytes_sent
+                "leaving the room",
+                frames_encoded=self._sent.frames_encoded,
+                bytes_sent=self._sent.bytes_sent,
+                **self._source.summary(),
             )
             await _leave(self._room, self._log)
-        await self._source.aclose()
+        await self._source.close()
 
     async def _rtc_stats(self, timeout: float) -> list[rtc.stats.RtcStats]:
         """The publisher's stats; empty while the SDK reconnects, and after it gave up."""
@@ -187,27 +175,12 @@ class LiveKitPublisher:
             at=time.monotonic(),
             responses=pair.responses_received if pair is not None else None,
             encoded=_encoded(stats),
-            pushed=self._pushed,
+            pushed=self._source.taken,
         )
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if not self._lost.done():
             self._lost.set_result(rtc.DisconnectReason.Name(reason))
-
-
-def _options(plan: PublishPlan) -> rtc.TrackPublishOptions:
-    return rtc.TrackPublishOptions(
-        source=rtc.TrackSource.SOURCE_CAMERA,
-        simulcast=False,
-        video_codec=CODECS[plan.codec],
-        video_encoding=rtc.VideoEncoding(max_bitrate=plan.max_bitrate, max_framerate=_framerate_limit(plan.fps)),
-        degradation_preference=rtc.DegradationPreference.MAINTAIN_RESOLUTION.value,
-    )
-
-
-def _framerate_limit(fps: float) -> float:
-    # The SDK drops what comes faster than this; pacing has dropped already, and jitter must not cost a frame.
-    return max(2.0 * fps, 5.0)
 
 
 def _pair(stats: Iterable[rtc.stats.RtcStats]) -> rtc.stats.CandidatePairStats | None:

@@ -24,14 +24,16 @@ MAY_IMPORT = {
     "status": set(),
     "systemd": set(),
     "logs": {"contracts"},
-    "pacing": {"contracts"},
+    "route": {"contracts"},
+    "wishes": {"contracts"},
+    "pacing": {"contracts", "route"},
     "config": {"errors"},
     "capture": {"contracts", "errors", "backoff", "handoff", "condition", "marker", "h264", "ffmpeg"},
-    "publish": {"contracts", "errors", "condition", "h264", "ffmpeg"},
+    "publish": {"contracts", "errors", "condition", "h264", "ffmpeg", "wishes"},
     "api": {"contracts", "errors", "backoff", "condition"},
     "sinks": {"contracts", "errors", "backoff", "condition"},
     "records": {"contracts", "errors", "backoff", "condition", "sinks", "status"},
-    "stream": {"contracts", "errors", "pacing", "records"},
+    "stream": {"contracts", "errors", "pacing", "records", "route", "wishes"},
     "supervisor": {"contracts", "errors", "backoff", "records", "status"},
     "daemon": {
         "contracts",
@@ -41,6 +43,7 @@ MAY_IMPORT = {
         "clock",
         "systemd",
         "records",
+        "route",
         "stream",
         "supervisor",
         "config",
@@ -63,7 +66,8 @@ MAY_IMPORT = {
 FFMPEG = ("draw", "encoder", "errors", "lazy", "live", "network", "split", "video")
 
 MET_IN = {
-    "livekit": {"publish/livekit.py"},
+    # what frames are put into, and the room
+    "livekit": {"publish/source.py", "publish/livekit.py"},
     # one room for FFmpeg, below those that capture and publish
     "av": {f"ffmpeg/{name}.py" for name in FFMPEG},
     "httpx": {"api/http.py"},

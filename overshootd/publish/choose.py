@@ -1,0 +1,114 @@
+"""Which publisher a plan gets: the library alone, or this machine's own encoder before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from overshootd.contracts import Log, Publisher, PublishPlan
+from overshootd.publish.hardware import HardwarePublisher
+from overshootd.publish.livekit import LiveKit
+
+PROBE = (sys.executable, "-m", "overshootd.ffmpeg.encoder")
+"""Prints the name of the encoder that works, or an empty line."""
+
+PROBE_SECONDS = 10.0
+"""For a Python, FFmpeg and two pictures on a Pi Zero. A driver that takes longer hangs."""
+
+KILL_SECONDS = 1.0
+
+WIDTH_MULTIPLE = 64
+"""Pixels. FFmpeg copies rows into a V4L2 encoder's buffers as they are, and drivers pad theirs."""
+
+
+class Encoders:
+    """What this machine can encode with, found out once, when it is first asked."""
+
+    def __init__(self, log: Log, *, probe: Sequence[str] = PROBE, devices: Path = Path("/dev")) -> None:
+        self._log, self._probe, self._devices = log, probe, devices
+        self._asking: asyncio.Task[str | None] | None = None
+
+    async def name(self) -> str | None:
+        """FFmpeg's name of the H.264 encoder that works here, or None."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="probe for an encoder")
+        return await asyncio.shield(self._asking)
+
+    @property
+    def found(self) -> str | None:
+        """The same, as far as it is known already."""
+        known = self._asking is not None and self._asking.done() and not self._asking.cancelled()
+        return self._asking.result() if self._asking is not None and known else None
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+    async def _ask(self) -> str | None:
+        found = await self._tried() if any(self._devices.glob("video*")) else None
+        if found is None:
+            self._log.info("pictures are encoded in software: no encoder of this machine's own was found")
+        else:
+            self._log.info(f"pictures are encoded by this machine's own encoder, {found}")
+        return found
+
+    async def _tried(self) -> str | None:
+        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        try:
+            # A process, because a driver may hang or crash it, and because it gives back what it loaded.
+            child = await asyncio.create_subprocess_exec(*self._probe, stdin=null, stdout=pipe, stderr=null)
+        except OSError as error:
+            self._log.warning(f"no search for an encoder: {error}")
+            return None
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                said, _ = await child.communicate()
+            return said.decode().strip() or None
+        except TimeoutError:
+            self._log.warning(f"the search for an encoder hung for {PROBE_SECONDS:g} s and was ended")
+            return None
+        finally:
+            await _killed(child)
+
+
+async def _killed(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.kill()
+        with contextlib.suppress(TimeoutError):  # in a driver that hangs it dies when that returns
+            async with asyncio.timeout(KILL_SECONDS):
+                await child.wait()
+
+
+class StreamPublishers:
+    """The publishers of one stream. Satisfies contracts.Publishers."""
+
+    def __init__(self, livekit: LiveKit, encoders: Encoders, log: Log) -> None:
+        self._livekit, self._encoders, self._log = livekit, encoders, log
+        self._given_up = False
+
+    async def hardware(self) -> bool:
+        return not self._given_up and await self._encoders.name() is not None
+
+    def __call__(self, plan: PublishPlan) -> Publisher:
+        name = None if self._given_up or not _suits(plan) else self._encoders.found
+        if name is None:
+            return self._livekit.publisher(plan, self._log)
+        from overshootd.ffmpeg.encoder import H264Encoder
+
+        encoder = H264Encoder(name, plan.width, plan.height, plan.fps, plan.max_bitrate // 1000)
+        inner = self._livekit.publisher(replace(plan, encoded=True), self._log)
+        return HardwarePublisher(inner, encoder, plan, self._log, self._give_up)
+
+    def _give_up(self, why: str) -> None:
+        """One failure is enough: a thread in a driver that hangs is left behind for ever."""
+        self._given_up = True
+        self._log.warning(f"{why}; this stream is encoded in software from now on")
+
+
+def _suits(plan: PublishPlan) -> bool:
+    return plan.codec == "h264" and not plan.encoded and plan.width % WIDTH_MULTIPLE == 0
