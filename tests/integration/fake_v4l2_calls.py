@@ -93,7 +93,7 @@ def _s_fmt(camera: FakeCamera, answer: Any) -> None:
     if not mode.ranged:
         pix.width, pix.height = min(mode.sizes, key=lambda size: abs(size[0] - pix.width) + abs(size[1] - pix.height))
     camera.now = (mode, pix.width, pix.height)
-    camera.fps = mode.rates[-1]
+    camera.fps = (*mode.rates, 20.0)[0]
     pix.pixelformat = raw.v4l2_fourcc(*mode.fourcc)
     pix.bytesperline, pix.sizeimage = camera.stride, BUFFER
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from linuxpy.video import raw
@@ -35,7 +36,7 @@ class Mode:
 
     @property
     def ranged(self) -> bool:
-        return isinstance(self.sizes[0][0], tuple)
+        return len(self.sizes[0]) == 3
 
 
 @dataclass
@@ -74,6 +75,8 @@ class FakeCamera:
     stuck: bool = False
     """All frames claim the time of the first."""
     truncated: bool = False
+    beheaded: bool = False
+    """The first frame, which is a keyframe, gets lost."""
     clock: Callable[[], int] = time.monotonic_ns
     flags: int = raw.BufferFlag.TIMESTAMP_MONOTONIC
     sent: int = 0
@@ -89,7 +92,7 @@ class FakeCamera:
         self.fifo = -1
         self.done: deque[tuple[int, int, int]] = deque()
         self.now: tuple[Mode, int, int] = (self.modes[0], 0, 0)
-        self.fps = self.modes[0].rates[-1]
+        self.fps = (*self.modes[0].rates, 20.0)[0]
         self.keyframe = False
         self._stop = threading.Event()
         self._driver: threading.Thread | None = None
@@ -129,14 +132,17 @@ class FakeCamera:
         os.write(self.fifo, b"!")
 
     def _run(self, source: Source) -> None:
-        begun, number, first = time.monotonic(), 0, self.clock()
-        while not self._stop.wait(max(begun + number / self.fps - time.monotonic(), 0)):
+        begun, first = time.monotonic(), self.clock()
+        for number in count():
+            if self._stop.wait(max(begun + number / self.fps - time.monotonic(), 0)):
+                return
             with self.lock:
                 if self.queued and not self.silent:
                     data = source(number, self.keyframe)
                     self.keyframe = False
+                    if self.beheaded and number == 0:
+                        continue
                     self._fill(self.queued.popleft(), data, first if self.stuck else self.clock())
-            number += 1
 
     def _fill(self, index: int, data: bytes, stamp_ns: int) -> None:
         if self.truncated:

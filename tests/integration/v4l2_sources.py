@@ -10,6 +10,8 @@ import numpy as np
 
 from tests.videos import marked
 
+PIXELS = {"YUYV": "yuyv422", "NV12": "nv12", "YU12": "yuv420p", "GREY": "gray"}
+
 Source = Callable[[int, bool], bytes]
 """The frame of this number as the camera sends it; a keyframe when that is asked for."""
 

@@ -71,8 +71,8 @@ def find(wanted: str, root: Path = Path("/")) -> tuple[VideoDevice, str | None]:
     named = wanted if wanted.startswith("/dev/v4l/") else _without_links(wanted, root)
     likely = _meant(named, seen) or ([] if named.startswith("/") or "-video-index" in named else seen)
     # What somebody names by its node they may know to be ready, whatever it says of itself.
-    found = [node for node, abilities in _examined(likely, root) if abilities.camera or node.path == named]
-    known = found if _meant(named, found) else [node for node in seen if _guessed(node).camera]
+    found = [node for node, abilities in _examined(likely, root) if abilities.camera or named in node.names]
+    known = found if _meant(named, found) else [node for node in seen if node not in likely and _guessed(node).camera]
     return choose(named, known), ambiguity(named, known)
 
 
@@ -98,25 +98,24 @@ def ambiguity(wanted: str, devices: Sequence[VideoDevice]) -> str | None:
 
 def _meant(wanted: str, devices: Sequence[VideoDevice]) -> list[VideoDevice]:
     """All that the most exact reading of `wanted` means, in the order of their places."""
-    for reading in _readings(wanted):
-        if meant := {device for device in devices if reading(device)}:
-            # Whoever bears a contested name today, the same one is chosen among those that might.
-            rivals = {device.identity for device in meant if device.contested and wanted not in device.names}
-            meant |= {device for device in devices if device.contested and device.identity in rivals}
+    for reading in _readings(wanted, devices):
+        if meant := [device for device in devices if reading(device)]:
             return _sorted(meant)
     return []
 
 
-def _readings(wanted: str) -> tuple[Callable[[VideoDevice], bool], ...]:
+def _readings(wanted: str, devices: Sequence[VideoDevice]) -> tuple[Callable[[VideoDevice], bool], ...]:
+    bearers = {device.identity or device.names for device in devices if wanted.removeprefix(BY_ID) in device.by_id}
     return (
         lambda device: wanted in device.names,
-        lambda device: wanted.removeprefix(BY_ID) in device.by_id,
+        # Whoever bears a contested name today: all that might are meant, so that the same one is chosen tomorrow.
+        lambda device: (device.identity or device.names) in bearers,
         lambda device: wanted == device.serial,
         lambda device: wanted.lower() == device.card.lower(),
     )
 
 
-def _sorted(devices: Sequence[VideoDevice] | set[VideoDevice]) -> list[VideoDevice]:
+def _sorted(devices: Sequence[VideoDevice]) -> list[VideoDevice]:
     return sorted(devices, key=lambda device: device.place)
 
 
