@@ -124,14 +124,14 @@ def _padded(rows: memoryview, row: int, line: int) -> memoryview | bytes:
     return b"".join(bytes(rows[start : start + row]) + padding for start in range(0, len(rows), row))
 
 
-def probe(names: Iterable[str] = ENCODERS) -> str | None:
+def probe(names: Iterable[str] = ENCODERS, options: Mapping[str, str] | None = None) -> str | None:
     """The first of these encoders that really encodes, or None. Blocks for as long as a driver does."""
-    return next((name for name in names if _encodes(name)), None)
+    return next((name for name in names if _encodes(name, options)), None)
 
 
-def _encodes(name: str) -> bool:
+def _encodes(name: str, options: Mapping[str, str] | None) -> bool:
     width, height = 640, 480
-    encoder = H264Encoder(name, width, height, fps=10.0, kbps=500)
+    encoder = H264Encoder(name, width, height, fps=10.0, kbps=500, options=options)
     grey = Picture(bytes([128]) * (width * height * 3 // 2), width, height, PixelFormat.I420, 0)
     try:
         units = [*encoder.encode(grey), *encoder.encode(grey)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from overshootd.config.model import ClipProcessing, FrameProcessing, PublishConfig
 from overshootd.contracts import CaptureFormat, CaptureNeed
 from overshootd.pacing import Pacer, fit, need, plan
+from overshootd.route import Kind
 
 AUTO = PublishConfig()
 HD = CaptureFormat(30.0, 1280, 720)
@@ -110,6 +111,43 @@ def test_the_bitrate_is_never_below_what_the_encoder_spends_anyway() -> None:
 
 def test_an_hd_camera_in_frame_mode_at_2_s_takes_a_tenth_of_publishing_all_of_it() -> None:
     assert plan(frame(2.0), AUTO, HD).max_bitrate < 2_000_000 / 10
+
+
+ENCODED = CaptureFormat(6.0, 1920, 1080, encoded=True, keyframe_seconds=2.0)
+
+
+def test_what_is_passed_on_has_the_cameras_size_and_rate() -> None:
+    planned = plan(frame(0.5), AUTO, ENCODED, Kind.UNITS)
+    assert (planned.fps, planned.width, planned.height) == (6.0, 1920, 1080)
+    assert (planned.codec, planned.encoded) == ("h264", True)
+
+
+def test_keyframes_alone_come_at_the_publish_rate_and_their_encoder_has_the_bits_of_all_frames() -> None:
+    planned, all_of_it = (plan(frame(4.0), AUTO, ENCODED, kind) for kind in (Kind.KEYFRAMES, Kind.UNITS))
+    assert planned.fps == 0.5
+    assert planned.max_bitrate == all_of_it.max_bitrate > 300_000
+
+
+def test_what_the_user_lets_the_encoder_take_is_what_it_gets() -> None:
+    assert plan(frame(0.5), PublishConfig(max_kbps=400), ENCODED, Kind.UNITS).max_bitrate == 400_000
+
+
+def test_pictures_can_replace_what_is_passed_on_unless_the_user_says_always() -> None:
+    always = PublishConfig(passthrough="always")
+    assert plan(frame(0.5), AUTO, ENCODED, Kind.UNITS).replaceable
+    assert not plan(frame(0.5), always, ENCODED, Kind.UNITS).replaceable
+    assert not plan(frame(0.5), AUTO, HD).replaceable
+
+
+def test_an_encoder_of_the_machines_own_is_used_unless_the_user_names_another_codec() -> None:
+    assert plan(frame(2.0), AUTO, HD, hardware=True).codec == "h264"
+    assert plan(frame(2.0), PublishConfig(codec="vp8"), HD, hardware=True) == plan(frame(2.0), AUTO, HD)
+
+
+def test_encoders_outside_the_library_are_given_twice_the_bits() -> None:
+    auto = plan(frame(2.0), AUTO, HD).max_bitrate
+    assert plan(frame(2.0), AUTO, HD, hardware=True).max_bitrate == 2 * auto
+    assert plan(frame(2.0), PublishConfig(codec="h264"), HD).max_bitrate == auto, "the library's own"
 
 
 RATES = st.sampled_from([1.0, 5.0, 7.5, 10.0, 15.0, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0])
