@@ -33,7 +33,8 @@ NAMES = {"h264": "H.264", "hevc": "H.265", "mjpeg": "MJPEG", "vp8": "VP8", "vp9"
 class Learned:
     """What one opening found out too late, for the next."""
 
-    b_frames: bool = False
+    obstacle: str | None = None
+    """Why it cannot be passed on, though it began as if it could."""
 
 
 class Decoder(Protocol):
@@ -70,7 +71,9 @@ class RtspCamera:
         end = time.monotonic() + OPEN_SECONDS
         where = self._address()
         self._name = where.shown
-        self._video = NetworkVideo(where.url, where.shown, transport=self._config.transport)
+        self._video = NetworkVideo(
+            where.url, where.shown, login=where.login is not None, transport=self._config.transport
+        )
         info = self._video.open(OPEN_SECONDS)
         self._units = Units(info.extradata) if info.codec == "h264" else None
         survey = self._survey(self._video, Survey(info.fps, self._units), need, end)
@@ -144,7 +147,7 @@ class RtspCamera:
             return "decoded: it cannot be passed on to WebRTC"
         if self._config.rotate or self._config.hflip:
             return "decoded: its pictures must be turned"
-        obstacle = "it has B-frames" if self._learned.b_frames else self._units.obstacle
+        obstacle = self._units.obstacle or self._learned.obstacle
         return obstacle and f"decoded: {obstacle}, so it cannot be passed on to WebRTC"
 
     def _shown_size(self, info: VideoInfo) -> tuple[int, int]:
@@ -167,7 +170,7 @@ class RtspCamera:
         if self._units.sps is not None:
             self._check((self._units.sps.width, self._units.sps.height))
         if self._encoded and (obstacle := self._units.obstacle):
-            self._learned.b_frames = self._learned.b_frames or self._units.b_frames
+            self._learned.obstacle = obstacle
             raise CameraLost(f"{self._name}: {obstacle}, which it had not before; it will be decoded")
         return packet
 

@@ -61,9 +61,10 @@ class VideoInfo:
 class NetworkVideo:
     """One connection. `open`, `read` and `close` are for one thread, and none blocks longer than it says."""
 
-    def __init__(self, url: Secret, name: str, *, transport: str = "tcp") -> None:
-        """`url` with its login, `name` without: errors begin with it. `transport` is what RTSP shall use."""
-        self._url, self._name, self._transport = url, name, transport
+    def __init__(self, url: Secret, name: str, *, login: bool = False, transport: str = "tcp") -> None:
+        """`url` with its `login`, if there is one, `name` without: errors begin with it. `transport`: tcp or udp for
+        RTSP."""
+        self._url, self._name, self._login, self._transport = url, name, login, transport
         self._inbox = Inbox()
         self._opened: Future[VideoInfo] = Future()
         self._closed = threading.Event()
@@ -147,14 +148,21 @@ class NetworkVideo:
     def _next(self, demuxer: Iterator[av.Packet[Stream]]) -> av.Packet[Stream] | None:
         began = time.monotonic()
         try:
-            return next(demuxer, None)
+            packet = next(demuxer, None)
         except FFMPEG_ERRORS as error:
             said = trouble(error, waited=time.monotonic() - began, limit=ANSWER_SECONDS)
+        else:
+            # After a timeout FFmpeg first gives what it had held back, and then waits as long again.
+            if time.monotonic() - began < ANSWER_SECONDS:
+                return packet
+            said = trouble(TimeoutError(), waited=ANSWER_SECONDS, limit=ANSWER_SECONDS)
         raise CameraLost(f"{self._name}: {said}")
 
     def _refused(self, error: Exception, waited: float) -> CameraLost | Permanent:
         if isinstance(error, av.ProtocolNotFoundError):
             return Permanent(f"{self._name}: FFmpeg does not know this kind of URL")
+        if isinstance(error, av.HTTPUnauthorizedError) and not self._login:
+            return CameraLost(f"{self._name}: the camera wants a user name and a password")
         number = error.errno if isinstance(error, FFMPEG_ERRORS) else None
         if number == errno.EPROTONOSUPPORT:
             other = "udp" if self._transport == "tcp" else "tcp"
