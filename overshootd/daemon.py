@@ -4,15 +4,21 @@ reverse."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from overshootd.capture.choose import camera_for
 from overshootd.capture.feed import CameraFeed
+from overshootd.capture.hotplug import Hotplug
+from overshootd.capture.recovery import Recoverer
+from overshootd.capture.scrutiny import Scrutiny
 from overshootd.clock import clock_synced
+from overshootd.config.cameras import RealCamera
 from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import Api, CameraState, Log, Publishers
+from overshootd.contracts import Api, CameraState, Log, Publishers, Subscription
 from overshootd.errors import ConfigError
 from overshootd.pacing import need, period
 from overshootd.records import Records
@@ -50,6 +56,46 @@ class Outside(Protocol):
     def api(self, name: str, config: StreamConfig) -> Api: ...
 
     def publishers(self, name: str) -> Publishers: ...
+
+
+@dataclass(slots=True)
+class CameraWord:
+    """What is told of one camera: to the log, to the status through `troubles`, and to the records of its streams."""
+
+    name: str
+    log: Log
+    records: list[Records]
+    troubles: MutableMapping[str, str]
+    changed: Callable[[], None]
+    lost_at: float | None = None
+
+    def __call__(self, state: CameraState, why: str) -> None:
+        """It changed its state."""
+        words = f"camera {state}: {why}" if why else f"camera {state}"
+        if state in (CameraState.LOST, CameraState.FAILED):
+            self.log.warning(words)
+            self.troubles[self.name] = why
+            self.lost_at = self.lost_at or time.monotonic()
+        else:
+            away = {} if self.lost_at is None else {"after_seconds": round(time.monotonic() - self.lost_at, 1)}
+            self.log.info(words, **away)
+            self.troubles.pop(self.name, None)
+            self.lost_at = None
+        self._record(state, why)
+        self.changed()
+
+    def recovered(self, why: str) -> None:
+        """More was done for it than opening it again."""
+        self._record(CameraState.LOST, why)
+
+    def _record(self, state: CameraState, why: str) -> None:
+        for records in self.records:
+            records.camera(self.name, state, why)
+
+
+def _nudge(feeds: list[CameraFeed]) -> None:
+    for feed in feeds:
+        feed.nudge()
 
 
 class Daemon:
@@ -115,16 +161,11 @@ class Daemon:
     # -- cameras and streams
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
-        feeds: dict[str, CameraFeed] = {}
         try:
             async with asyncio.TaskGroup() as tasks:
-                for name, config in self._enabled.items():
-                    # One camera from `cameras` may feed several streams; one written inside a stream is its own.
-                    camera = config.camera_name or f"of {name}"
-                    if camera not in feeds:
-                        feeds[camera] = self._feed(camera, config)
-                        tasks.create_task(feeds[camera].run(), name=f"camera {camera}")
-                    tasks.create_task(self._run_stream(name, config, feeds[camera], outside), name=f"stream {name}")
+                feeds = [self._run_camera(*camera, outside, tasks) for camera in self._cameras().items()]
+                if any(isinstance(config.camera, RealCamera) for config in self._enabled.values()):
+                    tasks.create_task(Hotplug(lambda: _nudge(feeds), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
             self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")
@@ -133,23 +174,50 @@ class Daemon:
         self._keep_streams = await asked is Ending.RESTART
         raise Asked
 
-    def _feed(self, camera: str, config: StreamConfig) -> CameraFeed:
+    def _cameras(self) -> dict[str, dict[str, StreamConfig]]:
+        """The cameras by name, each with its streams: one of `cameras` may feed several, one written inside a stream
+        is its own."""
+        cameras: dict[str, dict[str, StreamConfig]] = {}
+        for name, config in self._enabled.items():
+            cameras.setdefault(config.camera_name or f"of {name}", {})[name] = config
+        return cameras
+
+    def _run_camera(
+        self, camera: str, streams: Mapping[str, StreamConfig], outside: Outside, tasks: asyncio.TaskGroup
+    ) -> CameraFeed:
+        """Begin a camera and its streams."""
+        records = {name: self._records(name, config) for name, config in streams.items()}
         log = self._log.bind(camera=camera)
+        said = CameraWord(camera, log, list(records.values()), self._camera_troubles, self._changed)
+        feed = self._feed(camera, next(iter(streams.values())), said)
+        for name, config in streams.items():
+            # All before the feed runs: so it opens once, at the most that any of them needs.
+            subscription = feed.subscribe(need(config.processing, config.publish), config.view)
+            tasks.create_task(records[name].run(), name=f"records of {name}")
+            tasks.create_task(
+                self._run_stream(name, config, subscription, records[name], outside), name=f"stream {name}"
+            )
+        tasks.create_task(feed.run(), name=f"camera {camera}")
+        return feed
 
-        def on_state(state: CameraState, why: str) -> None:
-            trouble = state in (CameraState.LOST, CameraState.FAILED)
-            (log.warning if trouble else log.info)(f"camera {state}: {why}" if why else f"camera {state}")
-            if trouble:
-                self._camera_troubles[camera] = why
-            else:
-                self._camera_troubles.pop(camera, None)
-            self._changed()
+    def _feed(self, name: str, config: StreamConfig, said: CameraWord) -> CameraFeed:
+        camera, log = config.camera, said.log
+        make = camera_for(camera, log, config.camera_password)
+        if not isinstance(camera, RealCamera):
+            return CameraFeed(name, make, on_state=said, log=log)
+        recoverer = Recoverer(camera, said.recovered, log)
+        return CameraFeed(
+            name,
+            recoverer.watching(make),
+            on_state=said,
+            log=log,
+            scrutiny=Scrutiny(camera.black_seconds, camera.frozen_seconds),
+            recoverer=recoverer,
+        )
 
-        return CameraFeed(camera, camera_for(config.camera, log, config.camera_password), on_state=on_state, log=log)
-
-    async def _run_stream(self, name: str, config: StreamConfig, feed: CameraFeed, outside: Outside) -> None:
-        camera = feed.subscribe(need(config.processing, config.publish))
-        records = self._records(name, config)
+    async def _run_stream(
+        self, name: str, config: StreamConfig, camera: Subscription, records: Records, outside: Outside
+    ) -> None:
         log = self._log.bind(stream=name)
         parts = Parts(
             config,

@@ -8,16 +8,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from overshootd.backoff import NETWORK
 from overshootd.condition import Condition
-from overshootd.contracts import Inference, Log, Record, Spool
+from overshootd.contracts import CameraState, Inference, Log, Record, Spool
 from overshootd.errors import SpoolError, Transient
 from overshootd.sinks.record import Origin, gap_record, result_record, state_record
 from overshootd.status import State, StreamState
 
 BACKLOG = 256
 """Records that wait in memory while the spool cannot be written; about 200 kB. Then the stream ends: it is paid for."""
+
+STATES = 2 * BACKLOG
+"""With so many waiting, states of the camera are left out, and the log says so: one that flaps must not fill memory."""
+
+CAMERA_STATES = (CameraState.LIVE, CameraState.LOST, CameraState.ENDED, CameraState.FAILED)
+"""Those that are told. That it is being opened, or that nobody needs it, is the daemon's own affair."""
 
 GAP_PERIODS, GAP_SECONDS = 3, 5.0
 """Results that stay away for so many periods, and for so long, leave a gap in which nothing was watched."""
@@ -44,6 +51,10 @@ class Records:
     clock: Callable[[], float] = time.monotonic
     _storing: Condition = field(init=False)
     _waiting: deque[Record] = field(init=False, default_factory=deque)
+    _flushing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _storing_first: asyncio.Task[int] | None = field(init=False, default=None)  # the first that waits, under way
+    _added: asyncio.Event = field(init=False, default_factory=asyncio.Event)  # what nobody flushes but `run`
+    _camera: CameraState | None = field(init=False, default=None)  # as told last
     _told: Condition = field(init=False)
     _prompt_told: bool = field(init=False, default=False)
     _last: float | None = field(init=False, default=None)  # monotonic time of the last result
@@ -53,6 +64,18 @@ class Records:
     def __post_init__(self) -> None:
         self._storing = Condition(self.log, "storing results", self.clock)
         self._told = Condition(self.log, "stream", self.clock)
+
+    async def run(self) -> NoReturn:
+        """Store the states of the camera as they come; results and the stream's own states see to that themselves."""
+        attempt = 0
+        while True:
+            await self._added.wait()
+            if await self._flush():
+                self._added.clear()
+                attempt = 0
+            else:
+                await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
+                attempt += 1
 
     async def result(self, inference: Inference, stream_id: str) -> None:
         """Store one result: when this returns it is with the kernel, or waits for a disk that is full.
@@ -73,7 +96,7 @@ class Records:
     async def enter(self, state: State, why: str) -> None:
         """The stream is no longer live. Returns once that is stored: a stream that could not store is not begun."""
         why = self.redact(why)
-        if self.state.state is State.LIVE:
+        if self.state.state is State.LIVE and self._dark is None:
             self._dark = why
         if self.state.state is not state:
             self._add(state_record(self.origin, time.time(), state, why=why, synced=self.synced()))
@@ -84,10 +107,34 @@ class Records:
             await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
             attempt += 1
 
+    def camera(self, name: str, state: CameraState, why: str) -> None:
+        """The stream's camera changed its state. Never waits; `run` stores it.
+
+        What it lost is dark from now on, whatever else goes wrong then. A stream that has only begun waits for it.
+        """
+        if state not in CAMERA_STATES or (state is self._camera is CameraState.LIVE):  # opened anew for another stream
+            return
+        self._camera = state
+        why = "" if state is CameraState.LIVE else self.redact(why)
+        if len(self._waiting) >= STATES:
+            self._storing.bad("states of the camera are left out: too many wait")
+            return
+        self._add(state_record(self.origin, time.time(), state, why=why, camera=name, synced=self.synced()))
+        if state is CameraState.LOST:
+            self._lose(why)
+        self._added.set()
+
     async def close(self) -> None:
         """A last try to store what waits."""
         if not await self._flush():
             self.log.error(f"{len(self._waiting)} records are lost: they could not be stored before the end")
+
+    def _lose(self, why: str) -> None:
+        if self.state.state is State.LIVE and self._dark is None:
+            self._dark = why
+        elif self.state.state is State.STARTING:
+            self._add(state_record(self.origin, time.time(), State.WAITING, why=why, synced=self.synced()))
+            self._set(State.WAITING, why)
 
     def _live(self, at: float, stream_id: str) -> None:
         self._set(State.LIVE, "")
@@ -135,12 +182,21 @@ class Records:
 
     async def _flush(self) -> bool:
         """Store what waits, in order. False when it cannot be."""
-        while self._waiting:
-            try:
-                await self.spool.append(self._waiting[0])
-            except SpoolError as error:
-                self._storing.bad(str(error))
-                return False
-            self._waiting.popleft()
-        self._storing.good()
-        return True
+        async with self._flushing:
+            while self._waiting:
+                try:
+                    await self._store_first()
+                except SpoolError as error:
+                    self._storing.bad(str(error))
+                    return False
+            self._storing.good()
+            return True
+
+    async def _store_first(self) -> None:
+        """Raises SpoolError. Cancelled, it leaves the storing to whoever comes next: begun twice, it is there twice."""
+        if self._storing_first is None:
+            self._storing_first = asyncio.create_task(self.spool.append(self._waiting[0]))
+        await asyncio.wait([self._storing_first])
+        stored, self._storing_first = self._storing_first, None
+        stored.result()
+        self._waiting.popleft()

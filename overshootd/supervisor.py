@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from overshootd.backoff import NETWORK, REFUSED, Uniform
+from overshootd.backoff import NETWORK, REFUSED, Backoff, Uniform
 from overshootd.contracts import Log
-from overshootd.errors import CameraEnded, Permanent, Refused, StreamGone, Transient
+from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient
 from overshootd.records import Records
 from overshootd.status import State
 
@@ -20,11 +20,17 @@ STABLE_SECONDS = 60.0
 One that gave none proves nothing, however long it was billed.
 """
 
+CAMERA = Backoff(base=0.05, cap=5.0)
+"""The next attempt begins by waiting for the camera, however long that takes, and shall be there when it is back. So
+this only keeps one that is lost again at every attempt from keeping the processor busy, and the API."""
+
 
 def delay(error: Exception, failures: int, uniform: Uniform) -> float:
     """Seconds until the next attempt, `failures` having failed in a row before this one. Pure."""
     if isinstance(error, StreamGone) and failures == 0:
         return 0.0  # "new stream at once" (api/README.md)
+    if isinstance(error, CameraLost):
+        return CAMERA.delay(failures, uniform)
     backoff = REFUSED if isinstance(error, Refused) else NETWORK
     return backoff.delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
 

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from overshootd.config.cameras import CameraConfig, Recovery, V4l2Camera
+from overshootd.config.cameras import RealCamera, Recovery, V4l2Camera
 from overshootd.contracts import Camera, Log
 from overshootd.errors import CameraLost, OvershootdError
 
@@ -42,7 +42,7 @@ def step(recovery: Recovery, failures: int) -> Step | None:
     return None
 
 
-def usb_of(config: CameraConfig) -> str | None:
+def usb_of(config: RealCamera) -> str | None:
     """The name of the camera's USB device in sysfs, such as "1-1.2"; None for what is no USB camera.
 
     Blocks. Raises CameraLost when it is not there.
@@ -95,15 +95,14 @@ class Recoverer:
 
     def __init__(
         self,
-        config: CameraConfig,
-        recovery: Recovery,
+        config: RealCamera,
         tell: Callable[[str], None],
         log: Log,
         *,
         helper: Path = HELPER,
-        locate: Callable[[CameraConfig], str | None] = usb_of,
+        locate: Callable[[RealCamera], str | None] = usb_of,
     ) -> None:
-        self._config, self._recovery, self._tell, self._log = config, recovery, tell, log
+        self._config, self._recovery, self._tell, self._log = config, config.recovery, tell, log
         self._helper, self._locate = helper, locate
         self._usb: str | None = None  # written in the camera's thread; gone from sysfs when it is needed most
         self._failures = 0

@@ -58,11 +58,14 @@ def state_record(
     stream_id: str | None = None,
     prompt: str | None = None,
     offset: float | None = None,
+    camera: str | None = None,
 ) -> Record:
-    """The stream changed its state at `at` (seconds since the epoch). `prompt` is given when it is a new one.
+    """The stream changed its state at `at` (seconds since the epoch); with `camera`, that camera of its did.
 
-    `offset`: seconds to add to the times of the stream's earlier records that say `clock_synced` false.
+    `prompt` is given when it is a new one. `offset`: seconds to add to the times of the stream's earlier records that
+    say `clock_synced` false.
     """
+    whose = {} if camera is None else {"camera": camera}
     optional = {
         "why": why or None,
         "stream_id": stream_id,
@@ -71,7 +74,7 @@ def state_record(
         "offset_seconds": None if offset is None else round(offset, 3),
     }
     content = {key: value for key, value in optional.items() if value is not None}
-    return _record("state", origin, at, {"clock_synced": synced, "state": state, **content})
+    return _record("state", origin, at, {"clock_synced": synced, **whose, "state": state, **content})
 
 
 def gap_record(origin: Origin, begin: float, end: float, why: str, *, synced: bool) -> Record:

@@ -11,12 +11,10 @@ import pytest
 from overshootd.backoff import Backoff
 from overshootd.capture import recovery
 from overshootd.capture.recovery import Recoverer, ask_helper
-from overshootd.config.cameras import CameraConfig, Recovery, V4l2Camera
+from overshootd.config.cameras import RealCamera, Recovery, V4l2Camera
 from overshootd.errors import CameraLost
 from tests.integration.feed_bench import BOUND, SMALL, Journal, Script, ScriptedCamera, bench, until
 from tests.integration.helper_lab import Machine, listening
-
-YARD = V4l2Camera(type="v4l2", device="usb-yard-video-index0")
 
 
 class Bed:
@@ -26,9 +24,10 @@ class Bed:
         self.told: list[str] = []
         self.journal = Journal()
         self.usb = usb
-        self.recoverer = Recoverer(YARD, ladder, self.told.append, self.journal, helper=helper, locate=self._locate)
+        yard = V4l2Camera(type="v4l2", device="usb-yard-video-index0", recovery=ladder)
+        self.recoverer = Recoverer(yard, self.told.append, self.journal, helper=helper, locate=self._locate)
 
-    def _locate(self, config: CameraConfig) -> str | None:
+    def _locate(self, config: RealCamera) -> str | None:
         if self.usb is None:
             raise CameraLost("it is not there")
         return self.usb

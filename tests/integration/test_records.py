@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -13,9 +15,9 @@ from typing import Any
 import pytest
 import structlog
 
-from overshootd.contracts import Inference
+from overshootd.contracts import CameraState, Inference
 from overshootd.errors import Transient
-from overshootd.records import BACKLOG, Records
+from overshootd.records import BACKLOG, STATES, Records
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.record import Origin
 from overshootd.sinks.spool import Spool
@@ -104,6 +106,88 @@ async def test_a_gap_is_as_long_as_it_was_though_the_clock_was_set_back(bench: B
     (gap,) = await bench.stored("gap")
     assert gap["why"] == "keepalive: 503"
     assert seconds(gap["to"]) - seconds(gap["from"]) == pytest.approx(30.0, abs=0.01)
+
+
+@asynccontextmanager
+async def storing(records: Records) -> AsyncIterator[None]:
+    """As the daemon does, in the background."""
+    task = asyncio.create_task(records.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def told(bench: Bench, count: int) -> list[tuple[str, str]]:
+    """Wait for so many states: the stream's or the camera's by its name, and which."""
+    async with asyncio.timeout(10):
+        while len(states := await bench.stored("state")) < count:  # noqa: ASYNC110 - it comes to a database
+            await asyncio.sleep(0.01)
+    return [(record.get("camera", "stream"), record["state"]) for record in states]
+
+
+async def test_what_happens_to_the_camera_is_stored_without_a_result(bench: Bench) -> None:
+    async with storing(bench.records):
+        bench.records.camera("gate", CameraState.LIVE, "1280x720 at 30 fps")
+        bench.records.camera("gate", CameraState.LOST, "unplugged")
+        bench.records.camera("gate", CameraState.ENDED, "played to its end")
+        assert (await told(bench, 4))[1:] == [("gate", "lost"), ("stream", "waiting"), ("gate", "ended")]
+    lost = (await bench.stored("state"))[1]
+    assert lost["why"] == "unplugged"
+    assert list(lost)[-4:] == ["clock_synced", "camera", "state", "why"]
+
+
+async def test_that_a_camera_is_opened_anew_for_another_stream_is_no_news(bench: Bench) -> None:
+    for state in (CameraState.OPENING, CameraState.LIVE) * 3:
+        bench.records.camera("gate", state, "")
+    await bench.records.close()
+    assert await told(bench, 1) == [("gate", "live")]
+
+
+async def test_a_camera_that_is_not_there_at_the_start_makes_the_stream_wait(bench: Bench) -> None:
+    bench.records.camera("gate", CameraState.LOST, "no such device ovs_secret")
+    assert (bench.records.state.state, bench.records.state.why) == (State.WAITING, "no such device ***")
+    await bench.records.close()
+    assert await told(bench, 2) == [("gate", "lost"), ("stream", "waiting")]
+
+
+async def test_the_gap_of_a_lost_camera_is_the_cameras_whatever_the_attempt_died_of(bench: Bench) -> None:
+    await bench.result()
+    bench.records.camera("gate", CameraState.LOST, "unplugged")
+    await bench.records.enter(State.WAITING, "keepalive: 404")
+    bench.records.camera("gate", CameraState.LIVE, "")
+    await bench.records.enter(State.WAITING, "create: 503")
+    await bench.result(after=30.0)
+    (gap,) = await bench.stored("gap")
+    assert gap["why"] == "unplugged"
+    assert seconds(gap["to"]) - seconds(gap["from"]) == pytest.approx(30.0, abs=0.01)
+
+
+async def test_storing_that_is_cut_off_is_neither_lost_nor_doubled(bench: Bench) -> None:
+    """The end of the daemon comes at any time."""
+    for number in range(20):
+        task = asyncio.create_task(bench.records.run())
+        bench.records.camera("gate", CameraState.LOST, str(number))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await bench.records.close()
+    whys = [record["why"] for record in await bench.stored("state") if "camera" in record]
+    assert whys == [str(number) for number in range(20)]
+
+
+async def test_a_camera_that_flaps_while_nothing_can_be_stored_fills_no_memory(disk: Disk, tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=256k") as card:
+        spool = Spool(card, disk, structlog.get_logger())
+        bench = Bench(spool)
+        await bench.result()
+        fill(card / "filler")
+        for number in range(10 * STATES):
+            bench.records.camera("gate", CameraState.LOST, f"flap {number}")
+        assert len(bench.records._waiting) <= STATES + 1
+        await spool.close(5.0)
 
 
 async def test_the_first_sync_of_the_clock_tells_by_how_much_it_was_wrong(bench: Bench) -> None:

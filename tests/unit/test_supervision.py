@@ -33,7 +33,14 @@ def test_the_servers_retry_after_wins_over_a_shorter_backoff() -> None:
 
 @given(st.integers(0, 10**9))
 def test_the_delay_never_exceeds_its_cap(failures: int) -> None:
-    assert delay(CameraLost("gone"), failures, longest) <= 30.0
+    assert delay(Transient("gone"), failures, longest) <= 30.0
+
+
+def test_a_stream_that_lost_its_camera_is_there_when_the_camera_is_back_but_never_in_a_loop() -> None:
+    """It waits for the camera, not for a backoff of its own; one that is lost at every attempt is another matter."""
+    assert delay(CameraLost("unplugged"), 0, longest) <= 0.1
+    assert delay(CameraLost("unplugged"), 3, longest) <= 0.5
+    assert sum(delay(CameraLost("flaps"), failures, longest) for failures in range(60)) > 60
 
 
 @pytest.mark.parametrize(

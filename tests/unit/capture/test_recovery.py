@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overshootd.capture.recovery import Step, step, usb_of
-from overshootd.config.cameras import Recovery, RtspCamera, TestCamera
+from overshootd.config.cameras import CommandCamera, Recovery, RtspCamera
 
 resets = st.none() | st.integers(2, 50)
 reboots = st.none() | st.integers(10, 50)
@@ -40,5 +40,5 @@ def test_no_step_comes_before_its_time(reset: int | None, reboot: int | None, fa
 
 
 def test_what_is_not_on_the_usb_has_no_name_there() -> None:
-    assert usb_of(TestCamera(type="test")) is None
+    assert usb_of(CommandCamera(type="command", argv=("cat",), format="h264")) is None
     assert usb_of(RtspCamera(type="rtsp", url="rtsp://192.168.1.20/stream")) is None
