@@ -35,7 +35,7 @@ def address(url: str, username: str | None, password: Secret | None) -> Address:
     if not separator:
         raise ValueError("not a URL")
     userinfo, at, host, path = _split(rest)
-    seen = scheme + separator + ("…" if _is_ambiguous(at, host, path) else host + _seen(path))
+    seen = scheme + separator + ("…" if _is_ambiguous(userinfo + host, path) else host + _seen(path))
     login = _login(userinfo, username, password)
     if login is None:
         return Address(Secret(f"{scheme}://{at}{host}{path}"), seen, None)
@@ -55,10 +55,10 @@ def _split(rest: str) -> tuple[str, str, str, str]:
     return userinfo, at, *_split(rest)[2:]
 
 
-def _is_ambiguous(at: str, host: str, path: str) -> bool:
-    """host:80/a@b may be a path, and may be a user whose password begins like a port."""
-    before, sign, _ = path.rpartition("@")
-    return bool(sign) and not at and ":" in host + before
+def _is_ambiguous(authority: str, path: str) -> bool:
+    """host:80/a@b may be a path, and may be a user whose password begins like a port, or like a host."""
+    before, at, _ = path.rpartition("@")
+    return bool(at) and ":" in authority + before
 
 
 def _login(userinfo: str, username: str | None, password: Secret | None) -> str | None:
