@@ -93,6 +93,7 @@ class Program:
         self._open: set[int] = set()
         """Which of those three descriptors still have something to wait for."""
         self._closed_at = 0.0
+        self._ahead = b""
         self._lines, self._bucket = Lines(), Bucket()
 
     def start(self) -> None:
@@ -121,6 +122,9 @@ class Program:
 
         Raises CameraLost when it has ended or closed its output.
         """
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            return ahead
         end = time.monotonic() + timeout
         while True:
             # Once it has ended, only what waits in the pipe will come.
@@ -135,6 +139,10 @@ class Program:
                 raise CameraLost(self.explained("has closed its output"))
             if now >= end:
                 return b""
+
+    def unread(self, data: bytes) -> None:
+        """Let `read` give this again."""
+        self._ahead = data + self._ahead
 
     def explained(self, what: str) -> str:
         """A sentence about the program, with what it said last."""
