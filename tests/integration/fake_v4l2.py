@@ -67,12 +67,12 @@ class FakeKernel:
             (directory / name).unlink(missing_ok=True)
             (directory / name).symlink_to(f"../../video{number}")
 
-    def pull(self, camera: FakeCamera, *, says: int = errno.ENODEV) -> None:
-        """Take it away; a reader is told by this error number."""
+    def pull(self, camera: FakeCamera) -> None:
+        """Take it away."""
         with camera.lock:
             mine = _identity(os.fstat(camera.fifo))
             node = next(node for node in (self.root / "dev").glob("video*") if _identity(os.stat(node)) == mine)
-            camera.errors = {request.name: errno.ENODEV for request in raw.IOC} | {"DQBUF": says}
+            camera.errors = {request.name: errno.ENODEV for request in raw.IOC}
             camera.silent = True
             camera.wake()
             entry = self.root / f"sys/class/video4linux/{node.name}"
@@ -82,6 +82,10 @@ class FakeKernel:
             for link in (self.root / "dev/v4l").glob("*/*"):
                 if not link.exists():
                     link.unlink()
+
+    @property
+    def cameras(self) -> list[FakeCamera]:
+        return list(self._cameras.values())
 
     def close(self) -> None:
         for camera in self._cameras.values():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from overshootd.capture.v4l2.camera import V4l2Camera
-from overshootd.capture.v4l2.device import Device, Filled, Given
+from overshootd.capture.v4l2.device import BUFFERS, Device, Filled, Given
 from overshootd.capture.v4l2.frames import Frame
 from overshootd.capture.v4l2.samples import Units
 from overshootd.contracts import CaptureNeed
@@ -41,6 +41,11 @@ def plugged(bed: Bed, *modes: Mode, **wrong: Any) -> FakeCamera:
     camera = FakeCamera(modes, **wrong)
     bed.kernel.plug(camera)
     return camera
+
+
+def wait_for_frames(fake: FakeCamera, count: int) -> None:
+    sent = fake.sent
+    until(lambda: fake.sent >= sent + count)
 
 
 class FakedContract(CameraContract):
@@ -114,12 +119,22 @@ def test_who_comes_late_gets_the_newest_frame_and_none_twice(bed: Bed, mode: Mod
     fake = plugged(bed, mode)
     camera = opened(bed)
     sample_of(camera)
-    sent = fake.sent
-    until(lambda: fake.sent >= sent + 3)
-    fake.silent = True
+    wait_for_frames(fake, 3)
+    with fake.lock:
+        fake.silent = True
     late = number_of(sample_of(camera).picture(320, 240))
     assert late >= fake.sent - 1
     assert camera.read(0.1) is None
+
+
+def test_who_is_late_again_and_again_takes_no_buffer_from_the_driver(bed: Bed) -> None:
+    fake = plugged(bed, JPEG)
+    camera = opened(bed)
+    for _ in range(5):
+        wait_for_frames(fake, 2)
+        sample_of(camera)
+    with fake.lock:
+        assert len(fake.queued) + len(fake.done) == BUFFERS - 1
 
 
 def test_no_access_unit_is_left_out_however_late(bed: Bed) -> None:
@@ -184,12 +199,26 @@ def test_a_frames_time_is_the_drivers(bed: Bed) -> None:
     assert sample_of(opened(bed)).captured_ns in stamps
 
 
-@pytest.mark.parametrize("says", [errno.ENODEV, errno.EINVAL])
-def test_a_camera_that_is_unplugged_is_lost_at_once(bed: Bed, says: int) -> None:
+def test_a_time_of_no_known_clock_is_not_taken_for_ours(bed: Bed) -> None:
+    plugged(bed, JPEG, flags=0, clock=lambda: time.monotonic_ns() - 5_000_000_000)
+    opening = time.monotonic_ns()
+    assert sample_of(opened(bed)).captured_ns >= opening
+
+
+def test_a_camera_that_is_unplugged_is_lost_at_once(bed: Bed) -> None:
     fake = plugged(bed, JPEG)
     camera = opened(bed)
     sample_of(camera)
-    bed.kernel.pull(fake, says=says)
+    bed.kernel.pull(fake)
+    with pytest.raises(CameraLost, match=r"Fake Camera \(/dev/video0\) was unplugged$"):
+        sample_of(camera)
+
+
+@pytest.mark.parametrize("says", [errno.ENODEV, errno.EINVAL])
+def test_a_camera_that_is_unplugged_while_a_frame_is_waited_for_is_lost_whatever_it_says(bed: Bed, says: int) -> None:
+    fake = plugged(bed, JPEG)
+    camera = opened(bed)
+    fake.errors["DQBUF"] = says
     with pytest.raises(CameraLost, match=r"Fake Camera \(/dev/video0\) was unplugged"):
         sample_of(camera)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from overshootd.capture.v4l2.device import Device
 from overshootd.config.cameras import Rectangle
 from overshootd.contracts import CaptureFormat, CaptureNeed
 from overshootd.errors import CameraLost, FrameSpoiled, Permanent
@@ -111,6 +112,7 @@ def reader_of(node: Path) -> Iterator[int]:
     ("error", "message"),
     [
         ({"STREAMON": errno.ENOSPC}, f"{NAME}: its USB bus has no bandwidth left; choose a smaller size, "),
+        ({"STREAMON": errno.EPIPE}, f"{NAME} is not connected to its sensor; that is libcamera"),
         ({"STREAMON": errno.EIO}, f"{NAME} does not start: Input/output error"),
         ({"S_FMT": errno.EIO}, f"{NAME} does not take MJPG 320x240: Input/output error"),
         ({"ENUM_FMT": errno.ENODEV}, f"{NAME} was unplugged"),
@@ -174,6 +176,12 @@ def test_numbers_in_menus_and_wide_and_negative_values_are_understood(bed: Bed) 
     fake = FakeCamera((JPEG,), knobs)
     opened(bed, fake, controls={"link_frequency": "900000000", "pixel_rate": 5 * 10**9, "hue": -90})
     assert [knob.value for knob in fake.knobs] == [1, 5 * 10**9, -90]
+    device = Device(str(bed.kernel.root / "dev/video0"), "yard")
+    device.open()
+    try:
+        assert [device.value(control) for control in device.controls()] == [1, 5 * 10**9, -90]
+    finally:
+        device.close()
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,14 @@ def test_a_link_of_the_users_own_names_a_camera(kernel: FakeKernel) -> None:
 def test_a_node_that_is_named_by_its_path_is_taken_for_what_it_may_be(kernel: FakeKernel) -> None:
     kernel.plug(FakeCamera(caps=VIDEO | Caps.IO_MC, driver="unicam"), 0, usb=None)
     assert find("/dev/video0", kernel.root)[0].driver == "unicam"
-    with pytest.raises(CameraLost):
+    with pytest.raises(CameraLost, match="camera Fake Camera is not there, but none"):
         find("Fake Camera", kernel.root)
+
+
+def test_what_is_there_instead_is_told_also_where_a_card_was_looked_for(kernel: FakeKernel) -> None:
+    webcam(kernel, 0, "2")
+    with pytest.raises(CameraLost, match="camera HD Pro is not there, but usb-HD_Webcam_0001-video-index0"):
+        find("HD Pro", kernel.root)
 
 
 def test_looking_for_one_camera_does_not_touch_another(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +155,8 @@ def test_looking_for_one_camera_does_not_touch_another(kernel: FakeKernel, monke
 
 
 def test_a_camera_that_cannot_be_opened_is_told_from_its_metadata_by_sysfs(kernel: FakeKernel) -> None:
-    webcam(kernel, 0, "2").errors["QUERYCAP"] = errno.EACCES
+    webcam(kernel, 0, "2")
+    for fake in kernel.cameras:
+        fake.errors["QUERYCAP"] = errno.EACCES
     (device,) = video_devices(kernel.root)
     assert (device.path, device.card, device.driver) == ("/dev/video0", "HD Webcam", "uvcvideo")

@@ -300,6 +300,10 @@ class Device:
                     f"{self._name}: its USB bus has no bandwidth left; choose a smaller size, a lower rate or format: "
                     "mjpeg, or plug it in elsewhere"
                 )
+            case errno.EPIPE:
+                return CameraLost(
+                    f"{self._name} is not connected to its sensor; that is libcamera's to do (type: picamera2)"
+                )
             case errno.ENOTTY:
                 return CameraLost(f"{self._name} is no video device")
         return CameraLost(f"{self._name} {failing}: {error.strerror or error}")

@@ -71,8 +71,9 @@ def find(wanted: str, root: Path = Path("/")) -> tuple[VideoDevice, str | None]:
     named = wanted if wanted.startswith("/dev/v4l/") else _without_links(wanted, root)
     likely = _meant(named, seen) or ([] if named.startswith("/") or "-video-index" in named else seen)
     # What somebody names by its node they may know to be ready, whatever it says of itself.
-    found = [node for node, abilities in _examined(likely, root) if abilities.camera or named in node.names]
-    known = found if _meant(named, found) else [node for node in seen if node not in likely and _guessed(node).camera]
+    examined = {node.path: (node, abilities) for node, abilities in _examined(likely, root)}
+    nodes = [examined.get(node.path, (node, _guessed(node))) for node in seen]
+    known = [node for node, abilities in nodes if abilities.camera or named in node.names]
     return choose(named, known), ambiguity(named, known)
 
 

@@ -86,10 +86,10 @@ def _of_format(offers: Sequence[Offer], config: V4l2Camera) -> list[Offer]:
 def _of_size(offers: Sequence[Offer], config: V4l2Camera) -> list[Offer]:
     allowed = [o for o in offers if config.width in (None, o.width) and config.height in (None, o.height)]
     if not allowed:
-        wanted = f"{config.width or 'any'}x{config.height or 'any'}"
-        sizes = sorted({(offer.width, offer.height) for offer in offers})
+        one = f"width of {config.width}" if config.width else f"height of {config.height}"
+        wanted = f"{config.width}x{config.height}" if config.width and config.height else one
         kind = f" as {config.format}" if config.format else ""
-        raise Permanent(f"it offers no {wanted}{kind}, but {_listed(f'{wide}x{high}' for wide, high in sizes)}")
+        raise Permanent(f"it offers no {wanted}{kind}, but {_sizes(offers)}")
     return allowed
 
 
@@ -103,9 +103,12 @@ def _rates(offer: Offer, need: CaptureNeed, config: V4l2Camera) -> list[float]:
 
 
 def _no_rate(offers: Sequence[Offer], fps: float | None) -> str:
-    sizes = _listed(sorted({f"{offer.width}x{offer.height}" for offer in offers}))
     rates = sorted({rate for offer in offers for rate in offer.rates})
-    return f"it offers no {fps:g} fps at {sizes}, but {_listed(f'{rate:.4g}' for rate in rates)}"
+    return f"it offers no {fps:g} fps at {_sizes(offers)}, but {_listed(f'{rate:.4g}' for rate in rates)}"
+
+
+def _sizes(offers: Sequence[Offer]) -> str:
+    return _listed(f"{wide}x{high}" for wide, high in sorted({(offer.width, offer.height) for offer in offers}))
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -83,10 +83,8 @@ class Units:
 
     def sample(self, frame: Frame) -> Unit | None:
         data, keyframe = self._sets.complete(frame.copy())
-        if not {IDR, SLICE} & set(
-            kinds(data)
-        ):  # parameter sets alone, which some encoders send in a buffer of their own
-            return None
+        if not {IDR, SLICE} & set(kinds(data)):
+            return None  # parameter sets, which some encoders send in a buffer of their own; the next IDR gets them
         self._decoder.add(data, keyframe)
         unit = AccessUnit(data, *self._size, keyframe, frame.captured_ns) if self._encoded else None
         return Unit(self, frame.captured_ns, unit)

@@ -173,7 +173,7 @@ def test_what_the_configuration_says_wins(wanted: dict[str, Any], expected: tupl
     ("offered", "wanted", "message"),
     [
         (WEBCAM, {"format": "h264"}, "it offers no h264, but MJPG and YUYV"),
-        (WEBCAM, {"width": 1000}, "it offers no 1000xany, but 320x240, 640x480 and 1280x720"),
+        (WEBCAM, {"width": 1000}, "it offers no width of 1000, but 320x240, 640x480 and 1280x720"),
         (
             WEBCAM,
             {"width": 640, "height": 360, "format": "raw"},
