@@ -162,8 +162,6 @@ class Program:
             process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
         _signal(process, self._polite)
         self._await(POLITE_SECONDS, lambda: self.code is not None and self._video not in self._open)
         # Until it is waited for, its number is nobody else's: this reaches what is left of its own group.
@@ -171,6 +169,8 @@ class Program:
         self._await(KILL_SECONDS, lambda: self.code is not None)
         self._hear_out()
         self._close()
+        if process.stdin is not None:
+            process.stdin.close()
         if self.code is None:
             sentence = _unkillable(self.name, process.pid)
             self._log.error(sentence)
