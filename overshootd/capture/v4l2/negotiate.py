@@ -124,7 +124,7 @@ class _Job:
     may_pass: bool
     keyframes: bool
 
-    def rank(self, offer: Offer, fps: float) -> tuple[bool, float, float, bool, float, int, float, str]:
+    def rank(self, offer: Offer, fps: float) -> tuple[float | str, ...]:
         """Less is better."""
         colourless = offer.fourcc == "GREY"
         shown = min(offer.width, self.need.width) * min(offer.height, self.need.height)
@@ -133,7 +133,7 @@ class _Job:
         crowding = KINDS[offer.fourcc] == "raw" and _sent(offer) * fps > RAW_LIMIT
         shape = offer.width * self.need.height / (offer.height * self.need.width)
         cost = self.cost(offer, fps) * (1.0 if abs(shape - 1) <= SAME_SHAPE else OTHER_SHAPE)
-        return colourless, missing, late, crowding, cost, offer.width * offer.height, fps, offer.fourcc
+        return colourless, missing, late, crowding, cost, offer.width * offer.height, offer.width, fps, offer.fourcc
 
     def cost(self, offer: Offer, fps: float) -> float:
         """Milliseconds of CPU a second, roughly, until there are I420 pictures or access units."""

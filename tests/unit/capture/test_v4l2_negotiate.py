@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from overshootd.capture.v4l2.negotiate import KINDS, negotiate
@@ -145,6 +145,7 @@ def test_no_smaller_size_and_no_lower_rate_of_the_same_format_would_have_been_en
 
 
 @given(st.lists(offers, max_size=12), needs)
+@example([Offer("H264", 16, 32, ()), Offer("H264", 32, 16, ())], CaptureNeed(0.5, 16, 16))
 def test_the_order_of_the_offers_does_not_matter(offered: list[Offer], need: CaptureNeed) -> None:
     def decided(these: list[Offer]) -> object:
         try:
