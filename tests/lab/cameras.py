@@ -1,25 +1,15 @@
-"""The lab's cameras: plugging and pulling them, and reading what the USB camera's picture says."""
+"""The lab's cameras: their names, plugging and pulling them."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-import numpy as np
-
-from overshootd.contracts import Picture
-
 BY_ID = Path("/dev/v4l/by-id")
-SERIAL, OTHER_SERIAL = "0001", "0002"
+SERIAL, *OTHERS = [f"{number:04}" for number in range(1, 6)]
 VIVID = "platform-vivid.0-video-index0"
 VIVID_PATH = f"/dev/v4l/by-path/{VIVID}"
 CSI = "platform/vimc.0 Sensor B"
-
-CELLS, BAND = 16, 8
-"""The USB camera's frame number: cells from left to right, the most significant first, in the upper 1 / BAND."""
-
-JPEG_LOOP = 32
-"""The USB camera encodes so many pictures once and shows them again and again."""
 
 
 def usb(serial: str = SERIAL) -> str:
@@ -46,13 +36,20 @@ def pull(serial: str = SERIAL) -> None:
     labcam("pull", "usb", serial)
 
 
+def unbind(serial: str = SERIAL) -> None:
+    """Let the driver go of the camera: its nodes are gone, and it stays on the bus."""
+    interface = Path("/sys/class/video4linux", node(serial), "device").resolve().name
+    Path("/sys/bus/usb/drivers/uvcvideo/unbind").write_text(interface)
+
+
+def occupy(name: str) -> None:
+    """Plug other cameras in until one of them has the node of this name."""
+    for serial in OTHERS:
+        if Path("/dev", name).exists():
+            return
+        plug(serial)
+    assert Path("/dev", name).exists(), f"{name} is still free"
+
+
 def labcam(*arguments: str) -> None:
     subprocess.run(["labcam", *arguments], check=True, timeout=60)
-
-
-def shown_number(picture: Picture) -> int:
-    """The frame number in a picture of the USB camera."""
-    luma = np.frombuffer(picture.data, np.uint8)[: picture.width * picture.height]
-    row = luma.reshape(picture.height, picture.width)[picture.height // BAND // 2]
-    bits = [int(row[(2 * cell + 1) * picture.width // (2 * CELLS)] > 128) for cell in range(CELLS)]
-    return int("".join(map(str, bits)), 2)

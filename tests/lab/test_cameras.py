@@ -14,11 +14,17 @@ from overshootd.contracts import Camera, Picture
 from overshootd.ffmpeg.draw import Plane, planes
 from overshootd.ffmpeg.live import RAW_FORMATS
 from tests.camera_contract import NEED, CameraContract, Make, pictured, sample_of
-from tests.lab.cameras import CSI, JPEG_LOOP, VIVID, shown_number, usb
+from tests.lab.cameras import CSI, VIVID, usb
 
 LOG = structlog.get_logger()
 BOUND = 60.0
 """Seconds for the slowest step in a guest without hardware virtualization, on a busy machine."""
+
+CELLS, BAND = 16, 8
+"""The USB camera's frame number: cells from left to right, the most significant first, in the upper 1 / BAND."""
+
+JPEG_LOOP = 32
+"""The USB camera encodes so many pictures once and shows them again and again."""
 
 BARS = [(180, 128, 128), (162, 44, 142), (131, 156, 44), (112, 72, 58), (84, 184, 198), (65, 100, 212), (35, 212, 114),
         (16, 128, 128)]  # fmt: skip
@@ -38,7 +44,7 @@ class TestUsbMjpeg(CameraContract):
     def number(self, picture: Picture) -> int:
         """Counted on where the camera's loop of pictures begins again."""
         rounds, newest = divmod(self._newest, JPEG_LOOP)
-        shown = shown_number(picture)
+        shown = _shown_number(picture)
         self._newest = (rounds + (shown < newest)) * JPEG_LOOP + shown
         return self._newest
 
@@ -53,7 +59,7 @@ class TestUsbYuyv(CameraContract):
         return camera_for(V4l2Camera(type="v4l2", device=usb(), format="raw", width=320, height=240), LOG)
 
     def number(self, picture: Picture) -> int:
-        return shown_number(picture)
+        return _shown_number(picture)
 
 
 class UnnumberedContract(CameraContract):
@@ -126,3 +132,10 @@ def _means(picture: Picture) -> NDArray[np.float64]:
     rows, columns = picture.height // 12, picture.width // 16
     means: NDArray[np.float64] = _planes(picture)[0].reshape(12, rows, 16, columns).mean(axis=(1, 3))
     return means
+
+
+def _shown_number(picture: Picture) -> int:
+    """The frame number in a picture of the USB camera."""
+    row = _planes(picture)[0][picture.height // BAND // 2]
+    bits = [int(row[(2 * cell + 1) * picture.width // (2 * CELLS)] > 128) for cell in range(CELLS)]
+    return int("".join(map(str, bits)), 2)

@@ -66,6 +66,12 @@ def test_the_list_names_the_usb_camera_both_vivids_and_the_csi_sensor_and_nothin
     assert {"format": "MJPG", "width": 1280, "height": 720, "fps": [5.0, 15.0, 30.0]} in webcam["formats"]
 
 
+def test_the_list_folds_what_is_alike() -> None:
+    shown = overshootd("cameras")
+    print(shown)  # for the log of the lab
+    assert "MJPG, YUYV: 1280x720, 640x480, 320x240 at 30, 15, 5 fps" in shown
+
+
 def test_the_lines_stand_in_a_configuration_as_they_are(tmp_path: Path) -> None:
     path, names = pasted(tmp_path)
     assert len(names) == 4
