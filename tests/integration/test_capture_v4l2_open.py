@@ -60,7 +60,8 @@ def test_the_driver_is_set_to_what_costs_least(
     given = opened(bed, fake, CaptureNeed(fps, 320, 240))
     assert (fake.now[0].fourcc, fake.now[1:], fake.fps) == (fourcc, (320, 240), rate)
     assert (given.width, given.height, given.fps, given.encoded) == (320, 240, rate, fourcc == "H264")
-    assert given.what.startswith(f"{fourcc} from Fake Camera (/dev/video0), ")
+    spoken = {"MJPG": "MJPEG", "H264": "H.264"}.get(fourcc, fourcc)
+    assert given.what.startswith(f"{spoken} from Fake Camera (/dev/video0), ")
 
 
 def test_a_driver_of_any_size_and_rate_gives_exactly_what_is_needed(bed: Bed) -> None:

@@ -17,6 +17,9 @@ from overshootd.contracts import CaptureFormat, CaptureNeed, Log, Sample
 from overshootd.errors import CameraLost, Permanent
 from overshootd.ffmpeg.draw import Drawer
 
+SPOKEN = {"H264": "H.264", "MJPG": "MJPEG", "JPEG": "MJPEG"}
+"""What people call V4L2's formats, where it is another word."""
+
 NOMINAL_FPS = 30.0
 """Of a camera whose driver does not say how many it gives."""
 
@@ -109,7 +112,7 @@ class V4l2Camera:
         frames = [device.value(self._controls[control]) for control in DISTANCE if control in self._controls]
         distance = min(filter(None, frames), default=None) if encoded else None
         why = "decoded, for the camera does not turn it itself" if _encodes(given) and turned else choice.why
-        what = f"{given.fourcc} from {name}, {why}"
+        what = f"{SPOKEN.get(given.fourcc, given.fourcc)} from {name}, {why}"
         return CaptureFormat(fps, given.width, given.height, encoded, distance and distance / fps, what)
 
     def _fulfil_wishes(self) -> None:
