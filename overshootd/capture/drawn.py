@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from overshootd.capture.privacy import Curtain
-from overshootd.capture.scrutiny import Scrutiny
+from overshootd.capture.scrutiny import GLANCE_SIZE, Scrutiny
 from overshootd.contracts import AccessUnit, CaptureFormat, Picture, Sample
 from overshootd.errors import FrameSpoiled
 
@@ -42,6 +44,16 @@ class Drawn:
         if key not in self._shown:
             self._shown[key] = curtain.show(self.whole, (self._camera.width, self._camera.height), width, height)
         return self._shown[key]
+
+    def glance(self) -> None:
+        """Look at a keyframe of what is passed on as it is, too, which decodes that alone; now and then.
+
+        One that cannot be decoded says nothing of what receivers make of it. Raises CameraLost.
+        """
+        unit = self._sample.access_unit
+        if unit is not None and unit.keyframe and self._scrutiny.wants_a_glance(self.captured_ns):
+            with contextlib.suppress(FrameSpoiled):
+                self._scrutiny.look(self._sample.picture(*GLANCE_SIZE))
 
     def _draw(self, width: int, height: int) -> Picture:
         if self._spoiled is not None:  # at one size, so at every

@@ -15,11 +15,11 @@ from overshootd.capture.drawn import Drawn
 from overshootd.capture.privacy import Curtain, edges
 from overshootd.capture.reader import Reader
 from overshootd.capture.recovery import Recoverer
-from overshootd.capture.scrutiny import GLANCE_SIZE, Scrutiny
+from overshootd.capture.scrutiny import Scrutiny
 from overshootd.capture.subscription import FeedSubscription
 from overshootd.config.cameras import View
 from overshootd.contracts import Camera, CameraState, CaptureFormat, CaptureNeed, Log, Sample, Subscription
-from overshootd.errors import CameraEnded, CameraLost, FrameSpoiled, OvershootdError, Permanent
+from overshootd.errors import CameraEnded, CameraLost, OvershootdError, Permanent
 
 OnState = Callable[[CameraState, str], None]
 
@@ -233,17 +233,10 @@ class CameraFeed:
             if self._reader is not reader:  # it was given up while it hung in the driver
                 return False
             subscription.offer(drawn)
-        self._glance(drawn)
+        drawn.glance()
         if drawn.needs_keyframe:
             self._feedback(True, None, None)
         return True
-
-    def _glance(self, drawn: Drawn) -> None:
-        """Look at what is passed on as it is, too. At keyframes, which are decoded alone."""
-        unit = drawn.access_unit
-        if unit is not None and unit.keyframe and self._scrutiny.wants_a_glance(drawn.captured_ns):
-            with contextlib.suppress(FrameSpoiled):  # counted by the scrutiny
-                drawn.whole(*GLANCE_SIZE)
 
     def _keyframe_patience(self, camera: CaptureFormat) -> float:
         """Seconds without a frame that can be drawn that are no trouble: an encoded one may have to wait for a

@@ -110,7 +110,8 @@ class UnitDecoder:
         # A camera has no B-frames to wait for, or the decoder finds out.
         context.flags |= av.codec.context.Flags.low_delay
         self._decoder = LazyDecoder(context, name)
-        self._unasked = IDLE_UNITS  # access units since somebody asked for a picture
+        self._unasked = IDLE_UNITS  # access units since somebody asked for a picture between two keyframes
+        self._at_keyframe = False
         self._broken = True  # until a keyframe comes
 
     @property
@@ -121,7 +122,7 @@ class UnitDecoder:
 
     def add(self, data: bytes, keyframe: bool) -> None:
         """Take the next access unit. Raises CameraLost when none can be decoded any more."""
-        self._unasked += 1
+        self._unasked, self._at_keyframe = self._unasked + 1, keyframe
         self._broken = self._broken and not keyframe
         if self._broken:
             return
@@ -133,7 +134,8 @@ class UnitDecoder:
 
     def picture(self, width: int, height: int) -> memoryview:
         """The newest as packed I420 of this even size. Raises FrameSpoiled until a keyframe came, CameraLost."""
-        self._unasked = 0
+        if not self._at_keyframe:  # who looks at those alone needs nothing of what lies between
+            self._unasked = 0
         self._decoder.decode_pending()
         if self._broken or self._decoder.newest is None:
             raise FrameSpoiled(f"{self._name}: no keyframe yet")
