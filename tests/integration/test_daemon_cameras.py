@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from overshootd.capture.hotplug import NETLINK_KOBJECT_UEVENT, UDEV
 from tests.integration.daemon_bed import Daemon, config, daemon, eventually, simulator
 
 Json = dict[str, Any]
@@ -15,6 +18,8 @@ Json = dict[str, Any]
 CAMERA = """
 import os, sys, time
 plugged, n = sys.argv[1], 0
+with open(plugged + ".tries", "a") as tries:
+    tries.write("x")
 while os.path.exists(plugged):
     n += 1
     sys.stdout.buffer.write(bytes([60 + n % 100]) * (160 * 96) + bytes([128]) * (160 * 48))
@@ -90,6 +95,27 @@ async def test_a_camera_that_is_not_there_at_the_start_is_waited_for_and_nothing
         plugged(tmp_path).touch()
         await running.more_results(1)
         assert states(running)[2:] == [("of one", "live"), ("stream", "live")]
+
+
+async def test_a_camera_that_is_plugged_in_is_seen_at_once(media_net: str, tmp_path: Path) -> None:
+    """Not when its turn comes, which is up to 10 s away."""
+    tries = plugged(tmp_path).with_suffix(".tries")
+    async with (
+        simulator(tmp_path, "--advertise", media_net) as gateway,
+        daemon(tmp_path, config(tmp_path, gateway.base_url, one={"camera": camera(tmp_path)})) as running,
+    ):
+        await eventually(lambda: tries.exists() and len(tries.read_text()) >= 6, "turns that are far apart", 60)
+        plugged(tmp_path).touch()
+        udev_says("add", "video4linux")
+        await running.more_results(1, bound=5)
+
+
+def udev_says(action: str, subsystem: str) -> None:
+    """Say what udev does, to all who listen in this network namespace."""
+    properties = f"ACTION={action}\0DEVPATH=/devices/somewhere\0SUBSYSTEM={subsystem}\0".encode()
+    head = b"libudev\0" + struct.pack(">I", 0xFEEDCAFE) + struct.pack("=III", 40, 40, len(properties)) + bytes(16)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_KOBJECT_UEVENT) as mouth:
+        mouth.sendto(head + properties, (0, UDEV))
 
 
 async def test_what_is_masked_is_never_seen_and_what_is_cropped_away_neither(media_net: str, tmp_path: Path) -> None:
