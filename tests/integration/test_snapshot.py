@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from overshootd.cli import main
 from overshootd.config.cameras import Rectangle, View
 from overshootd.contracts import AccessUnit, Camera, CaptureFormat, CaptureNeed, Picture, PixelFormat
 from overshootd.errors import CameraBusy, CameraEnded, CameraLost, FrameSpoiled, Permanent
+from tests.integration.fake_v4l2_camera import FakeCamera
+from tests.integration.v4l2_bed import bed_at
 from tests.videos import write_video
 
 STREAM = "processing: {interval_seconds: 1}, inference: {prompt: x, model: y}"
@@ -244,3 +247,20 @@ def test_a_camera_that_fails_is_said_without_a_password(
     err = capfd.readouterr().err
     assert said in err
     assert "hunter2" not in err
+
+
+def test_a_device_that_another_program_has_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bed_at(tmp_path / "root", monkeypatch) as bed:
+        bed.kernel.plug(FakeCamera(errors={"S_FMT": errno.EBUSY}))
+        busy = Shot(bed.camera, CaptureNeed(1.0, 64, 48), View(), lambda width, height: (width, height), settle=False)
+        with pytest.raises(CameraBusy, match="is in use by"):
+            take(busy, "a", 10.0)
+
+
+def test_a_network_camera_that_is_not_there_is_said_without_its_password(config: Write) -> None:
+    path = config("cameras: {a: {type: rtsp, url: 'rtsp://u:hunt%65r2@127.0.0.1:9/user=u_password=hunter3_x'}}")
+    command = [sys.executable, "-m", "overshootd", "snapshot", "a", "-o", "-", "-c", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (69, "")
+    assert "127.0.0.1:9" in done.stderr
+    assert not any(secret in done.stderr for secret in ("hunter2", "hunt%65r2", "hunter3"))

@@ -19,7 +19,7 @@ from overshootd.capture.program.video import RawVideo, UnitVideo, Video
 from overshootd.capture.users import users_of
 from overshootd.config.cameras import Picamera2Camera as Picamera2Config
 from overshootd.contracts import CaptureFormat, CaptureNeed, Log, Sample
-from overshootd.errors import CameraLost, OvershootdError, Permanent
+from overshootd.errors import CameraBusy, CameraLost, OvershootdError, Permanent
 from overshootd.ffmpeg.draw import Drawer
 
 PYTHON = "/usr/bin/python3"
@@ -134,6 +134,7 @@ def meant(program: Program, error: CameraLost, root: Path) -> OvershootdError:
         nodes = sorted((root / "dev").glob("media*"))
         users = dict.fromkeys(user for node in nodes for user in users_of(str(node)))
         sentence += f": {', '.join(users)}" if users else "; `sudo fuser -v /dev/media*` shows by whom"
+        return CameraBusy(sentence)
     return CameraLost(sentence)
 
 
