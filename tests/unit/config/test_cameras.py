@@ -366,6 +366,7 @@ def test_whatever_is_a_password_is_masked(load_text: Load, camera: str, secrets:
         GOOD.replace("{type: test}", "{type: rtsp, url: 'rtsp://u:hunter2@cam/1', fps: 'rtsp://u:hunter2@cam/1'}"),
         GOOD + "    transport: 'rtsp://u:hunter2@cam/1'\n",
         GOOD + "    sinks: [{type: file, path: 'rtsp://u:hunter2@cam/1/{steam}'}]\n",
+        GOOD + "    sinks: [&x {type: file, path: 'rtsp://u:hunter2@cam/1'}, *x]\n",
         "cameras: {'rtsp://u:hunter2@cam/1': {type: test}}\n",
         "'rtsp://u:hunter2@cam/1': 1\n",
     ],
