@@ -105,7 +105,7 @@ def _video(device: VideoDevice, at: Sources) -> FoundCamera:
     return FoundCamera(
         "v4l2",
         device.stable_name or device.path,
-        device.card,
+        title(device.card),
         device.bus,
         device.driver,
         also,
@@ -114,6 +114,13 @@ def _video(device: VideoDevice, at: Sources) -> FoundCamera:
         tuple(at.users(device.path)),
         trouble,
     )
+
+
+def title(card: str) -> str:
+    """A card's name said once: uvcvideo writes the product's before that of its interface, which often is the same, and
+    cuts both after 31 characters."""
+    product, _, interface = card.partition(": ")
+    return product if product.startswith(interface) else card
 
 
 def _sensor(number: int, device: VideoDevice, at: Sources) -> FoundCamera:

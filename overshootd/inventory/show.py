@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from json import dumps
 
+from overshootd.capture.v4l2.negotiate import KINDS
 from overshootd.inventory.found import FoundCamera, Inventory, as_object, folded, named, yaml_lines
 
 WIDTH = 110
@@ -36,11 +37,18 @@ def _camera(camera: FoundCamera) -> list[str]:
     lines = [f"{_plain(camera.title) or 'a camera without a name'} ({_plain(about)})"]
     lines += _entry("name", _plain(str(camera.device)))
     lines += _entry("also", _plain(", ".join((*camera.also, *([f"serial {camera.serial}"] if camera.serial else [])))))
-    for formats, sizes in folded(camera.offers):
-        lines += _entry(formats or "sizes", sizes)
+    lines += _formats(camera)
     lines += _entry("used by", _plain(", ".join(camera.users)))
     lines += _entry("trouble", _plain(camera.trouble or ""))
     return lines
+
+
+def _formats(camera: FoundCamera) -> list[str]:
+    """Those that a camera of its type may be set to; of the others their names, which may be many."""
+    read = [offer for offer in camera.offers if camera.type != "v4l2" or offer.fourcc in KINDS]
+    others = dict.fromkeys(offer.fourcc.strip() for offer in camera.offers if offer not in read)
+    lines = [line for formats, sizes in folded(read) for line in _entry(formats or "sizes", _plain(sizes))]
+    return lines + _entry("not read here", _plain(", ".join(others)))
 
 
 def _entry(key: str, value: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What is found is folded for people, whole for programs, and ready to paste."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -113,6 +114,13 @@ cameras:
 - join the club
 """
     )
+
+
+def test_formats_that_are_not_read_are_named_without_their_sizes() -> None:
+    bayer = [Offer(f"BY{n}", 640, 480, (5.0,)) for n in range(30)]
+    shown = text(Inventory((replace(C920, offers=(*bayer, *C920.offers)),)))
+    assert "\n  MJPG: 1280x720 at 30, 15, 5 fps\n  not read here: BY0, BY1, BY2," in shown
+    assert all(len(line) <= 110 for line in shown.split("\n"))
 
 
 def test_a_program_reads_every_camera_as_one_object() -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+import pytest
+
 from overshootd.capture.program.picamera2 import LibcameraCamera
 from overshootd.capture.v4l2.find import VideoDevice
 from overshootd.capture.v4l2.offers import Offer
 from overshootd.errors import CameraLost
-from overshootd.inventory.look import NO_RIGHT, NOTHING, Sources, look
+from overshootd.inventory.look import NO_RIGHT, NOTHING, Sources, look, title
 from overshootd.inventory.show import text
 
 USB = VideoDevice(
@@ -84,6 +86,19 @@ def test_sensors_of_a_jetson_are_numbered_in_the_order_of_their_nodes() -> None:
         ("argus", 0, "/dev/video1"),
         ("argus", 1, "/dev/video10"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("card", "shown"),
+    [
+        ("Integrated Camera: Integrated C", "Integrated Camera"),
+        ("HD Pro Webcam C920", "HD Pro Webcam C920"),
+        ("USB Camera: IR sensor", "USB Camera: IR sensor"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_said_once(card: str, shown: str) -> None:
+    assert title(card) == shown
 
 
 def test_no_camera_is_said_with_what_to_check() -> None:
