@@ -49,9 +49,14 @@ class LazyDecoder:
         self._pending.append(packet)
         self._pending_bytes += packet.size
         # With B-frames the keyframe must be some packets old: the decoder would have no picture to show until then.
-        keyframe = len(self._pending) - 1 - (HELD_PACKETS if self._context.has_b_frames else 0)
+        keyframe = len(self._pending) - 1 - (HELD_PACKETS if self.reorders else 0)
         if keyframe > 0 and self._pending[keyframe].is_keyframe:
             self._skip_to(keyframe)
+
+    @property
+    def reorders(self) -> bool:
+        """Whether frames are shown in another order than they come (B-frames), as far as the decoder knows by now."""
+        return bool(self._context.has_b_frames)
 
     @property
     def full(self) -> bool:

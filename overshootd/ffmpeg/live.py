@@ -134,9 +134,10 @@ class UnitDecoder:
 
     def picture(self, width: int, height: int) -> memoryview:
         """The newest as packed I420 of this even size. Raises FrameSpoiled until a keyframe came, CameraLost."""
-        if not self._at_keyframe:  # who looks at those alone needs nothing of what lies between
-            self._unasked = 0
         self._decoder.decode_pending()
+        # Who looks at keyframes alone needs nothing of what lies between, unless the decoder holds them back.
+        if not self._at_keyframe or self._decoder.reorders:
+            self._unasked = 0
         if self._broken or self._decoder.newest is None:
             raise FrameSpoiled(f"{self._name}: no keyframe yet")
         return self._drawer.draw(self._decoder.newest, width, height)
