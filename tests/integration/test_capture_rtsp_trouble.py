@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import socket
@@ -17,13 +18,18 @@ from urllib.parse import quote
 import av
 import pytest
 
+from overshootd.backoff import Backoff
 from overshootd.capture import rtsp
+from overshootd.capture.choose import camera_for
+from overshootd.capture.feed import CameraFeed
 from overshootd.capture.rtsp import RtspCamera
 from overshootd.config.cameras import RtspCamera as RtspConfig
+from overshootd.contracts import AccessUnit, CameraState, Subscription
 from overshootd.errors import CameraLost, Permanent
 from overshootd.ffmpeg import network
 from tests.camera_contract import NEED, sample_of
 from tests.integration.rtsp_lab import (
+    BOUND,
     Journal,
     RtspServer,
     camera_at,
@@ -34,11 +40,13 @@ from tests.integration.rtsp_lab import (
     rtsp_server,
     save,
     serving,
-)  # fmt: skip
+)
 from tests.videos import H264
 
 PASSWORD = "p@ss:w/ord?#%41+ü"
 """What a URL cannot hold as it is, and what looks as if it were encoded already."""
+
+SOON = Backoff(base=0.01, cap=0.05)
 
 Mounts = dict[str, dict[str, Any]]
 
@@ -204,3 +212,41 @@ def test_a_login_that_ffmpeg_would_cut_off_is_refused_before_it_is_tried() -> No
 def test_a_url_that_ffmpeg_does_not_know_is_wrong_for_good() -> None:
     with camera_at("foo://127.0.0.1/a") as camera, pytest.raises(Permanent, match="does not know this kind of URL"):
         camera.open(NEED)
+
+
+async def test_a_stream_gets_frames_again_after_its_camera_stalled_and_was_started_anew(mounts: Mounts) -> None:
+    states: list[CameraState] = []
+    with rtsp_server(mounts=mounts) as server:
+        make = camera_for(RtspConfig(type="rtsp", url=server.url("/h264")), Journal())
+        backoff = Backoff(base=0.01, cap=0.05)
+        feed = CameraFeed(
+            "yard", make, on_state=lambda state, why: states.append(state), log=Journal(), backoff=backoff
+        )
+        running = asyncio.create_task(feed.run())
+        subscription = feed.subscribe(NEED)
+        try:
+            async with asyncio.timeout(4 * BOUND):
+                await subscription.ready()
+                subscription.start_encoded()
+                await subscription.next()
+                server.stall()
+                began = time.monotonic()
+                with pytest.raises(CameraLost, match=r"gave no frame for 5 s|no answer within 5 s"):
+                    await until_lost(subscription)
+                assert time.monotonic() - began < 8.0
+                server.kill()
+                server.start()
+                await subscription.ready()
+                unit = await subscription.next()
+            assert isinstance(unit, AccessUnit)
+            assert unit.keyframe
+            assert states == ["opening", "live", "lost", "live"]
+        finally:
+            running.cancel()
+            await asyncio.wait([running], timeout=BOUND)
+    assert ended("network video")
+
+
+async def until_lost(subscription: Subscription) -> None:
+    while True:
+        await subscription.next()
