@@ -266,6 +266,17 @@ def test_where_there_is_none_it_may_come(pi: Pi, opened: Open) -> None:
         opened()
 
 
+def test_where_a_camera_in_use_is_not_even_shown_its_user_is_told(pi: Pi, opened: Open) -> None:
+    pi.set(cameras=[])
+    (pi.folder / "dev").mkdir()
+    with (pi.folder / "dev/media0").open("w") as node, subprocess.Popen(["sleep", "60"], stdout=node) as other:
+        with pytest.raises(
+            CameraLost, match=rf"^libcamera sees no camera; one may be in use by sleep \(pid {other.pid}\)$"
+        ):
+            opened()
+        other.kill()
+
+
 def test_a_camera_in_use_is_told_with_its_user(pi: Pi, opened: Open) -> None:
     pi.set(busy=True)
     with pytest.raises(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.daemon_bed import Daemon, Json, Simulator, config, daemon, eventually
-from tests.lab.cameras import VIVID, node, occupy, plug, pull, usb
+from tests.lab.cameras import CSI, VIVID, node, occupy, plug, pull, usb
 
 BOUND = 90.0
 """Seconds in a guest without hardware virtualization: to import the libraries, join a room and get a first result."""
@@ -51,6 +51,13 @@ async def test_an_unplugged_camera_comes_back_under_the_same_yaml_and_the_record
         assert not running.records("gap", "hall")
         assert await running.end() == 0
         show(running)
+
+
+async def test_what_the_csi_sensor_sees_becomes_results(gateway: Simulator, tmp_path: Path) -> None:
+    sensor = {"camera": {"type": "picamera2", "camera": CSI}, "processing": {"interval_seconds": 2.0}}
+    async with daemon(tmp_path, config(tmp_path, gateway.base_url, gate=sensor)) as running:
+        await running.more_results(2, "gate", BOUND)
+        assert await running.end() == 0
 
 
 def show(running: Daemon) -> None:

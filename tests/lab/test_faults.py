@@ -1,15 +1,18 @@
-"""What a V4L2 camera says when real drivers fail under it."""
+"""What cameras say when real drivers fail under them, or somebody else has them."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import structlog
 
 from overshootd.capture.choose import camera_for
-from overshootd.config.cameras import V4l2Camera
+from overshootd.config.cameras import Picamera2Camera, V4l2Camera
 from overshootd.contracts import Camera
 from overshootd.errors import CameraLost
 from tests.camera_contract import NEED, Make, sample_of
@@ -105,3 +108,48 @@ def test_a_driver_that_refuses_to_stream_is_lost() -> None:
         camera.open(NEED)
     camera.close()
     opened(make).close()
+
+
+@pytest.mark.usefixtures("usb_camera")
+def test_a_camera_in_use_says_by_whom() -> None:
+    path = f"/dev/{node()}"
+    with subprocess.Popen(["v4l2-ctl", "-d", path, "--stream-mmap"], stderr=subprocess.PIPE) as other:
+        try:
+            assert other.stderr is not None
+            assert other.stderr.read(1), "it streams"
+            with pytest.raises(CameraLost, match=rf"v4l2-ctl \(pid {other.pid}\)"):
+                v4l2(usb(), 320, 240)().open(NEED)
+        finally:
+            other.kill()
+
+
+def csi() -> Make:
+    return camera_for(Picamera2Camera(type="picamera2"), LOG)
+
+
+def child() -> int:
+    """The process id of the picamera2 camera's child, of which there must be one."""
+    found = subprocess.run(["pgrep", "-f", "picamera2_child.py run"], check=True, stdout=subprocess.PIPE, timeout=10)
+    return int(found.stdout)
+
+
+def test_a_csi_camera_in_use_says_by_whom() -> None:
+    first, second = opened(csi()), csi()()
+    try:
+        with pytest.raises(CameraLost, match=rf"python3 \(pid {child()}\)"):
+            second.open(NEED)
+    finally:
+        second.close()
+        first.close()
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_csi_camera_whose_process_dies_or_hangs_can_be_closed_and_opened_again(blow: signal.Signals) -> None:
+    camera = opened(csi())
+    hurt = child()
+    os.kill(hurt, blow)
+    if blow is signal.SIGKILL:
+        reads_until_lost(camera)
+    camera.close()
+    assert not Path(f"/proc/{hurt}").exists()
+    opened(csi()).close()

@@ -32,7 +32,7 @@ LIST_SECONDS = 30.0
 """Each sensor's modes are tried one by one."""
 
 HEADER_BYTES = LIST_BYTES = 2**16
-IN_USE, CONFIGURATION, SENTENCES = 75, 78, (69, 75, 78)
+NONE_SEEN, IN_USE, CONFIGURATION, SENTENCES = 66, 75, 78, (66, 69, 75, 78)
 """The child's exit codes. With each of them the last line that it says is meant for a person."""
 
 LAYOUTS = {"i420": "YU12", "nv12": "NV12", "rgb24": "RGB3", "bgr24": "BGR3"}
@@ -130,12 +130,13 @@ def meant(program: Program, error: CameraLost, root: Path) -> OvershootdError:
     sentence = program.said[-1]
     if program.code == CONFIGURATION:
         return Permanent(sentence)
+    if program.code not in (NONE_SEEN, IN_USE):
+        return CameraLost(sentence)
+    nodes = sorted((root / "dev").glob("media*"))
+    users = ", ".join(dict.fromkeys(user for node in nodes for user in users_of(str(node))))
     if program.code == IN_USE:
-        nodes = sorted((root / "dev").glob("media*"))
-        users = dict.fromkeys(user for node in nodes for user in users_of(str(node)))
-        sentence += f": {', '.join(users)}" if users else "; `sudo fuser -v /dev/media*` shows by whom"
-        return CameraBusy(sentence)
-    return CameraLost(sentence)
+        return CameraBusy(f"{sentence}: {users}" if users else f"{sentence}; `sudo fuser -v /dev/media*` shows by whom")
+    return CameraBusy(f"libcamera sees no camera; one may be in use by {users}") if users else CameraLost(sentence)
 
 
 def _header(program: Program, end: float) -> Mapping[str, Any]:

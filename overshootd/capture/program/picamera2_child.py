@@ -23,8 +23,9 @@ import threading
 import time
 from typing import Any, NoReturn
 
-UNAVAILABLE, IN_USE, CONFIGURATION = 69, 75, 78
-"""Exit codes. 75 (EX_TEMPFAIL) stands for a camera that another process has, so that the parent asks which."""
+NONE_SEEN, UNAVAILABLE, IN_USE, CONFIGURATION = 66, 69, 75, 78
+"""Exit codes. 75 (EX_TEMPFAIL) stands for a camera that another process has, so that the parent asks which; so does 66
+(EX_NOINPUT): some pipelines do not even show a camera that is in use."""
 
 FORMATS = {"YUV420": "i420", "NV12": "nv12", "RGB888": "bgr24", "BGR888": "rgb24"}
 """libcamera's formats that are taken, and what lies in memory: its names of RGB read from the high byte down."""
@@ -182,7 +183,7 @@ def chosen(wanted: Any, found: list[dict[str, Any]]) -> tuple[int, str]:
     """The camera's number, and what to call it. Raises Failure."""
     if not found:
         raise Failure(
-            UNAVAILABLE,
+            NONE_SEEN,
             "libcamera sees no camera; is its ribbon the right way round, and is there camera_auto_detect=1 or its "
             "dtoverlay in /boot/firmware/config.txt?",
         )

@@ -28,10 +28,10 @@ PIPE_BYTES = 2**20
 """What any user may ask for (/proc/sys/fs/pipe-max-size). A 720p picture in I420 takes 1.3 of it, and 22 of the usual
 64 KiB: as often the writer and we must wake up."""
 
-POLITE_SECONDS = 2.0
-KILL_SECONDS = 0.5
+POLITE_SECONDS = 1.8
+KILL_SECONDS = 1.0
 """How long a program may take to end when it is asked, and the kernel to end it: together less than
-`feed.Limits.close`."""
+`feed.Limits.close`. Some drivers let go only after the frame under way: 0.5 s were measured, of one with 1.4 fps."""
 
 CLOSED_SECONDS = 1.0
 """A program that has closed its output is about to end, and its exit code says more."""
