@@ -80,10 +80,12 @@ class Losses:
             return 0
         self._sent = sent
         self._looks.append(taken - sent)
+        if self._usual is None:
+            self._usual = taken - sent
         if len(self._looks) < LOOKS:
             return 0
         missing = min(self._looks)
-        lost = max(missing - self._usual, 0) if self._usual is not None else 0
+        lost = max(missing - self._usual, 0)
         self._usual = missing
         self.total += lost
         return lost

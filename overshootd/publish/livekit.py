@@ -119,9 +119,11 @@ class LiveKitPublisher:
                     # Each time as a new frame: the library drops one that is not newer than the one before.
                     self.push(replace(first, captured_ns=time.monotonic_ns()))
                     await asyncio.sleep(FIRST_FRAME_SECONDS)
+                    asked = time.monotonic()
                     await self._rtc_stats(STATS_TIMEOUT)
         except TimeoutError as error:
             raise Transient(f"no frame was encoded within {PUBLISH_TIMEOUT:g} s of publishing") from error
+        self._source.look(self._sent.frames_encoded, asked)
 
     def push(self, media: Media) -> Wish:
         return self._source.push(media)

@@ -127,6 +127,7 @@ class UnitSource:
         self._log = log
         self._source = rtc.EncodedVideoSource(plan.width, plan.height)
         self._broken = True  # until a keyframe comes
+        self._told = False
         self._skipped = self._refused = 0
         self._timestamp_us = 0
         self._taken_at = float("-inf")
@@ -181,9 +182,9 @@ class UnitSource:
             raise Congested(why)
 
     def _lose(self, what: str) -> None:
-        say = self._log.debug if self._losses.total > 1 or self._refused > 1 else self._log.warning
+        say = self._log.debug if self._told else self._log.warning  # the rest is told when the room is left
         say(f"{what}; nothing is passed on up to the next keyframe")
-        self._broken = True
+        self._broken = self._told = True
 
     def summary(self) -> dict[str, int]:
         return {"lost": self._losses.total + self._refused, "skipped": self._skipped}
