@@ -54,7 +54,7 @@ def test_what_is_too_much_is_dropped_up_to_the_next_keyframe() -> None:
 
 def test_bytes_count_too() -> None:
     inbox = Inbox(size=100)
-    for number, size in enumerate([60, 30, 20, 5, 5]):
+    for number, size in enumerate([60, 30, 20, 60, 30]):
         inbox.put(packet(number, keyframe=number in (0, 3), size=size))
     assert taken(inbox) == [3, 4]
 
