@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from overshootd.contracts import Camera, CaptureFormat, CaptureNeed, Picture, PixelFormat, Sample
+from overshootd.contracts import AccessUnit, Camera, CaptureFormat, CaptureNeed, Picture, PixelFormat, Sample
 from overshootd.errors import FrameSpoiled
 from tests.videos import number_of
 
@@ -136,7 +136,7 @@ class EncodedCameraContract(CameraContract):
 
     def test_gives_access_units_that_begin_with_a_keyframe_and_its_parameter_sets(self, camera: Camera) -> None:
         assert camera.open(NEED).encoded
-        units = []
+        units: list[AccessUnit] = []
         while not any(unit.keyframe for unit in units):
             unit = sample_of(camera, self.bound).access_unit
             assert unit is not None

@@ -16,7 +16,6 @@ from overshootd.config.cameras import FileCamera as FileConfig
 from overshootd.contracts import CaptureNeed, Sample
 from overshootd.errors import CameraEnded, CameraLost, Permanent
 from overshootd.ffmpeg.lazy import LazyDecoder, VideoPacket
-from overshootd.ffmpeg.video import Video
 from tests.videos import H264, H264_B_FRAMES, MJPEG, VP8, number_of, write_video
 
 NEED = CaptureNeed(fps=1.0, width=1280, height=720)
@@ -44,7 +43,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     decode = LazyDecoder._decode
 
-    def spy(self: Video, packet: VideoPacket | None) -> None:
+    def spy(self: LazyDecoder, packet: VideoPacket | None) -> None:
         sizes.append(packet.size if packet else 0)
         decode(self, packet)
 

@@ -58,12 +58,14 @@ MAY_IMPORT = {
     },
     "simulator": {"backoff", "marker"},
     "demo": {"", "errors"},
-    "cli": {"", "app", "config", "simulator", "demo"},
+    "cli": {"", "app", "config", "inventory", "snapshot", "simulator", "demo"},
+    "inventory": {"errors", "config", "capture"},
+    "snapshot": {"contracts", "errors", "config", "logs", "pacing", "capture", "ffmpeg"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
-FFMPEG = ("draw", "encoder", "errors", "lazy", "live", "network", "split", "video")
+FFMPEG = ("draw", "encoder", "errors", "lazy", "live", "network", "split", "still", "video")
 
 MET_IN = {
     # what frames are put into, and the room
@@ -79,8 +81,12 @@ MET_IN = {
     "yaml": {"config/parse.py"},
     "uuid6": {"sinks/spool.py"},
     # no service behind an adapter, but the language that pictures are computed in
-    "numpy": {"marker.py", "ffmpeg/draw.py", "capture/testcam.py", "capture/privacy.py", "capture/scrutiny.py"},
+    "numpy": {"marker.py", "capture/testcam.py", "capture/privacy.py", "capture/scrutiny.py"}
+    | {"ffmpeg/draw.py", "ffmpeg/still.py"},
     "linuxpy": {"capture/v4l2/device.py"},
+    # a program of its own, which the system's Python runs
+    "picamera2": {"capture/program/picamera2_child.py"},
+    "libcamera": {"capture/program/picamera2_child.py"},
     # the configuration is made of its classes; explain puts its errors into our words
     "pydantic": {"config/model.py", "config/pieces.py", "config/cameras.py", "config/secret.py", "config/explain.py"},
     "pydantic_core": {"config/model.py", "config/pieces.py", "config/secret.py", "config/explain.py"},
