@@ -3,6 +3,7 @@ the cheapest. The cameras are programs (bench/player.py), whose own CPU is not c
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.runs import Cost, Place
 
 PLAYER = Path(__file__).with_name("player.py")
 MJPEG_RATES = (30.0, 6.0, 1.0, 0.5)
+RETURNS = 5
 SLACK = 1.1
 """Two runs of the same thing differ by some percent here."""
 
@@ -49,6 +51,17 @@ def measure(place: Place) -> Iterator[Figure]:
         }
         cheapest = min(others, key=lambda name: others[name].cpu)
         yield _ratio(f"H.264, {what}: chosen", chosen, cheapest, others[cheapest], SLACK)
+    yield _back(place, often)
+
+
+def _back(place: Place, recording: Path) -> Figure:
+    _say(f"a camera that comes back, {RETURNS} times")
+    flag = place.folder / "plugged"
+    seconds = runs.returns(place, [*_player(recording, 30), flag], flag, RETURNS)
+    worst, typical = max(seconds), statistics.median(seconds)
+    return Figure(
+        "first frame at the gateway, camera back", f"{worst:.2f} s", "median", f"{typical:.2f} s", worst, 2.0, "s"
+    )
 
 
 def _mjpeg(place: Place, recording: Path) -> Iterator[Figure]:
@@ -73,10 +86,12 @@ def _mjpeg(place: Place, recording: Path) -> Iterator[Figure]:
 
 def _run(place: Place, what: str, recording: Path, form: str, fps: int, publish: Mapping[str, object]) -> Cost:
     _say(what)
-    argv = [sys.executable, "-S", str(PLAYER), str(recording), str(fps)]
-    return runs.filmed(
-        place, "filmed", {"type": "command", "argv": argv, "format": form, "fps": fps}, publish, place.seconds
-    )
+    camera = {"type": "command", "argv": _player(recording, fps), "format": form, "fps": fps}
+    return runs.filmed(place, "filmed", camera, publish, place.seconds)
+
+
+def _player(recording: Path, fps: int) -> list[str]:
+    return [sys.executable, "-S", str(PLAYER), str(recording), str(fps)]
 
 
 def _ratio(name: str, ours: Cost, than: str, theirs: Cost, target: float) -> Figure:

@@ -11,11 +11,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
-from bench import gateway
+from bench import gateway, plugged
 from bench.lab import wire
 from bench.ours import SPENT
 from bench.process import Failure, cpu_seconds, memory_mb, running
@@ -27,6 +28,10 @@ WARM_UP = 20.0
 PATIENCE = 30.0
 TTL = 3600.0
 INTERVAL = 2.0
+BACK_INTERVAL = 0.2
+"""So short that the first frame is sampled as soon as it is there."""
+AWAY = 3.0
+"""Long enough for the pauses between two openings to have grown."""
 
 Camera = Callable[[], float]
 """Seconds of CPU that the camera has used so far, which are left out."""
@@ -106,6 +111,34 @@ def ages(place: Place, count: int) -> list[float]:
     return [int(match[1]) / 1000 for match in found if match]
 
 
+def returns(place: Place, argv: Sequence[object], flag: Path, count: int) -> list[float]:
+    """Seconds from the kernel's word that a camera is back, until the gateway sampled a frame of it; `count` times.
+
+    `argv` is a program that is an H.264 camera as long as `flag` is there.
+    """
+    camera = {"type": "command", "argv": [str(word) for word in argv], "format": "h264", "fps": 30}
+    config = write_config(place.folder, camera, BACK_INTERVAL)
+    flag.touch()
+    command = [sys.executable, "-m", "bench.plugged", "run", "-c", config]
+    with running(place.folder, "returns", command, daemon_env(place.folder)):
+        _results(place.folder, 1, PATIENCE)
+        return [_returned(place, flag) for _ in range(count)]
+
+
+def _returned(place: Place, flag: Path) -> float:
+    known = len(_records(place.folder, "state"))
+    flag.unlink()
+    _wait(lambda: any(r["state"] == "lost" for r in _records(place.folder, "state")[known:]), "the camera is lost")
+    time.sleep(AWAY)
+    seen = len(_records(place.folder, "result"))
+    flag.touch()
+    back = time.time()
+    plugged.SPEAK.write_text("add")
+    _wait(lambda: len(_records(place.folder, "result")) > seen, "a result after the camera came back")
+    observed = _records(place.folder, "result")[seen]["observed_at"]
+    return datetime.fromisoformat(observed).timestamp() - back
+
+
 def _daemon(config: Path) -> list[object]:
     return [sys.executable, "-m", "overshootd", "run", "-c", config]
 
@@ -134,15 +167,22 @@ def _steady(place: Place, process: subprocess.Popen[bytes], seconds: float, came
 
 
 def _results(folder: Path, count: int, patience: float) -> list[Any]:
+    _wait(lambda: len(_records(folder, "result")) >= count, f"{count} results", patience)
+    return _records(folder, "result")
+
+
+def _records(folder: Path, kind: str) -> list[Any]:
     path = folder / "results.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [record for line in lines if line.endswith("\n") and (record := json.loads(line))["type"] == kind]
+
+
+def _wait(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        records = [record for line in lines if line.endswith("\n") and (record := json.loads(line))["type"] == "result"]
-        if len(records) >= count:
-            return records
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {patience:g} s: {what}")
         time.sleep(0.2)
-    raise Failure(f"fewer than {count} results within {patience:g} s")
 
 
 def _livekit(place: Place, token: str) -> dict[str, str]:
