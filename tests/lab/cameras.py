@@ -27,8 +27,9 @@ def plugged(serial: str = SERIAL) -> bool:
 
 
 def plug(serial: str = SERIAL) -> None:
-    """Return when the camera's names are there."""
+    """Return when the camera's names are there; one that is on the bus without them is pulled first."""
     if not plugged(serial):
+        subprocess.run(["labcam", "pull", "usb", serial], check=False, capture_output=True, timeout=60)
         labcam("plug", "usb", serial)
 
 

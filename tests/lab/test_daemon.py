@@ -45,6 +45,7 @@ async def test_an_unplugged_camera_comes_back_under_the_same_yaml_and_the_record
         await running.more_results(3, "yard", BOUND)
 
         assert camera_states(running, "yard") == ["live", "lost", "live"]
+        assert f"(/dev/{node()})" in running.said(), "it is the same camera"
         (gap,) = running.records("gap", "yard")
         assert usb() in gap["why"]
         assert camera_states(running, "hall") == ["live"]

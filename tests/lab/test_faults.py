@@ -45,6 +45,15 @@ def opened(make: Make) -> Camera:
     return camera
 
 
+def refusal(make: Make) -> str:
+    """Why the camera is lost right when it is opened."""
+    camera = make()
+    with pytest.raises(CameraLost) as lost:
+        camera.open(NEED)
+    camera.close()
+    return str(lost.value)
+
+
 @pytest.mark.usefixtures("usb_camera")
 def test_an_unplugged_camera_is_lost_and_comes_back_by_name_under_another_number() -> None:
     make = v4l2(usb(), 320, 240)
@@ -61,8 +70,7 @@ def test_an_unplugged_camera_is_lost_and_comes_back_by_name_under_another_number
 @pytest.mark.usefixtures("usb_camera")
 def test_a_camera_that_is_not_plugged_in_is_lost_and_says_its_name() -> None:
     pull()
-    with pytest.raises(CameraLost, match=usb()):
-        v4l2(usb(), 320, 240)().open(NEED)
+    assert usb() in refusal(v4l2(usb(), 320, 240))
 
 
 @pytest.mark.usefixtures("usb_camera")
@@ -103,10 +111,7 @@ def test_a_damaged_buffer_is_no_reason_to_lose_the_camera() -> None:
 def test_a_driver_that_refuses_to_stream_is_lost() -> None:
     make = v4l2(VIVID, 640, 360)
     inject("inject_vidioc_streamon_error")
-    camera = make()
-    with pytest.raises(CameraLost, match=VIVID):
-        camera.open(NEED)
-    camera.close()
+    assert VIVID in refusal(make)
     opened(make).close()
 
 
@@ -117,8 +122,7 @@ def test_a_camera_in_use_says_by_whom() -> None:
         try:
             assert other.stderr is not None
             assert other.stderr.read(1), "it streams"
-            with pytest.raises(CameraLost, match=rf"v4l2-ctl \(pid {other.pid}\)"):
-                v4l2(usb(), 320, 240)().open(NEED)
+            assert f"v4l2-ctl (pid {other.pid})" in refusal(v4l2(usb(), 320, 240))
         finally:
             other.kill()
 
@@ -134,12 +138,11 @@ def child() -> int:
 
 
 def test_a_csi_camera_in_use_says_by_whom() -> None:
-    first, second = opened(csi()), csi()()
+    first = opened(csi())
     try:
-        with pytest.raises(CameraLost, match=rf"python3 \(pid {child()}\)"):
-            second.open(NEED)
+        user = f"python3 (pid {child()})"
+        assert user in refusal(csi())
     finally:
-        second.close()
         first.close()
 
 

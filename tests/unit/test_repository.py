@@ -112,6 +112,8 @@ def test_a_lock_names_no_registry(lock: str) -> None:
     assert not re.search(r"https?://|index-url|find-links", (ROOT / lock).read_text())
 
 
-@pytest.mark.parametrize("script", [".ci/run", "tools/setup", "tools/lock", "tools/livekit-server"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "tools/setup", "tools/lock", "tools/livekit-server", "tests/lab/run", "tests/lab/guest"]
+)
 def test_a_script_can_be_executed(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
