@@ -38,6 +38,7 @@ def test_a_line_that_never_ends_is_not_kept(pieces: list[bytes]) -> None:
     lines = Lines()
     for piece in pieces:
         assert lines.feed(piece) == []
+        assert len(lines._part) <= LINE_BYTES + 1
     assert len("".join(lines.rest())) <= LINE_BYTES + 1
 
 
