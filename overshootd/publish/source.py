@@ -176,7 +176,7 @@ class UnitSource:
         if sent is not None and asked - self._taken_at < ON_ITS_WAY:
             return
         if lost := self._losses.look(asked, self.taken, sent):
-            self._lose(f"{lost} access units were not sent")
+            self._lose(f"access units not sent: {lost}")
         why = self._losses.narrow(asked, self.taken)
         if why and self._plan.replaceable:
             raise Congested(why)

@@ -169,7 +169,7 @@ async def test_a_loss_that_the_library_does_not_tell_is_noticed_and_made_good_by
                 patched.setattr(rtc.EncodedVideoSource, "capture_frame", lambda source, frame: True)
                 for _ in range(3):
                     publisher.push(film.unit())
-            await eventually(lambda: [e for e in logged if "were not sent" in e["event"]], "the loss in the log")
+            await eventually(lambda: [e for e in logged if "not sent: 3" in e["event"]], "the loss in the log")
             keyframes = len([wish for wish in film.asked if wish.keyframe])
             filmed = film.filmed
             await eventually(lambda: numbers(eye, last=1)[0] > filmed + 15, "frames after the loss")
