@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from overshootd.capture.program.command import CommandCamera
 from overshootd.config.cameras import CommandCamera as CommandConfig
 from overshootd.contracts import CaptureNeed
 from overshootd.errors import CameraLost, Permanent
+from overshootd.ffmpeg.live import JpegDecoder
 from overshootd.h264 import parse_sps
 from tests.camera_contract import NEED, CameraContract, EncodedCameraContract, Make, pictured, sample_of
 from tests.videos import H264, H264_B_FRAMES, MJPEG, Codec, number_of, write_video
@@ -168,12 +170,18 @@ def test_what_it_shows_is_upright(tmp_path: Path, opened: Open, form: str) -> No
 
 
 @pytest.mark.parametrize("form", ["mjpeg", "i420"])
-def test_of_pictures_that_wait_the_newest_is_given_and_no_other_is_decoded(
-    tmp_path: Path, opened: Open, still: Callable[..., tuple[str, ...]], form: str
-) -> None:
-    pictures = packets(MJPEG if form == "mjpeg" else RAW, tmp_path)
-    camera = opened(still(*pictures), form, width=320, height=240)
-    assert number_of(sample_of(camera).picture(320, 240)) == len(pictures) - 1
+def test_of_pictures_that_wait_the_newest_is_given(tmp_path: Path, opened: Open, form: str) -> None:
+    first, *others = packets(MJPEG if form == "mjpeg" else RAW, tmp_path)
+    (tmp_path / "first").write_bytes(first)
+    (tmp_path / "others").write_bytes(b"".join(others))
+    os.mkfifo(tmp_path / "go")
+    os.mkfifo(tmp_path / "done")
+    script = f"cd {tmp_path}; cat first; cat go; cat others; echo > done; exec sleep 60"
+    camera = opened(("sh", "-c", script), form, width=320, height=240)
+    assert number_of(sample_of(camera).picture(320, 240)) == 0
+    (tmp_path / "go").write_bytes(b"")
+    assert (tmp_path / "done").read_text() == "\n", "all of them are in the pipe now"
+    assert number_of(sample_of(camera).picture(320, 240)) == len(others)
     assert camera.read(0.1) is None
 
 
@@ -203,7 +211,24 @@ def test_what_is_between_jpegs_is_passed_over(
     pictures = packets(MJPEG, tmp_path)
     boundary = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
     camera = opened(still(boundary.join([b"", *pictures, b""])), "mjpeg")
-    assert number_of(sample_of(camera).picture(320, 240)) == len(pictures) - 1
+    while number_of(sample_of(camera).picture(320, 240)) < len(pictures) - 1:
+        pass
+
+
+def test_only_what_is_asked_is_decoded(tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    decode = JpegDecoder._frame
+
+    def spy(self: JpegDecoder, data: bytes) -> av.VideoFrame:
+        decoded.append(len(data))
+        return decode(self, data)
+
+    monkeypatch.setattr(JpegDecoder, "_frame", spy)
+    camera = opened(copied(tmp_path, MJPEG, "mjpeg"), "mjpeg")
+    samples = [sample_of(camera) for _ in range(10)]
+    assert decoded == []
+    samples[-1].picture(320, 240)
+    assert len(decoded) == 1
 
 
 def test_h264_that_changes_its_size_is_opened_anew(

@@ -143,4 +143,4 @@ def test_the_exit_code_tells_whose_turn_it_is() -> None:
     assert raised.value.code == picamera2_child.CONFIGURATION == 78
     with pytest.raises(Failure) as raised:
         chosen(0, [])
-    assert raised.value.code == picamera2_child.UNAVAILABLE == 69
+    assert raised.value.code == picamera2_child.NONE_SEEN == 66
