@@ -30,7 +30,7 @@ of 300 kbit/s. But the limit is the pace of large frames: keyframes of 100 kB ar
 110 ms under this one, and no more was sent in all (720p, livekit-server). What the encoder is told is the plan's."""
 
 STEP_US = 1000
-"""Least time between two frames. The library drops one that is not newer, and counts in milliseconds."""
+"""Least time between two frames: the library asks for times that rise, and counts in milliseconds."""
 
 ON_ITS_WAY = 0.01
 """Seconds in which a frame that was taken may not be counted as sent yet; it took 1 to 3 ms."""

@@ -16,7 +16,17 @@ import structlog
 from livekit import rtc
 from structlog.testing import capture_logs
 
-from overshootd.contracts import AccessUnit, Media, Picture, PixelFormat, Publisher, PublishPlan, PublishTarget, Wish
+from overshootd.contracts import (
+    APART_SECONDS,
+    AccessUnit,
+    Media,
+    Picture,
+    PixelFormat,
+    Publisher,
+    PublishPlan,
+    PublishTarget,
+    Wish,
+)
 from overshootd.errors import Congested, Transient
 from overshootd.ffmpeg.encoder import H264Encoder
 from overshootd.marker import read_marker
@@ -135,6 +145,25 @@ async def test_keyframes_alone_arrive(fps: float, sdk: LiveKit, rooms: MediaAdap
     async with published(sdk.publisher(plan, LOG), rooms, film, film.unit):
         await eventually(lambda: eye.count >= 4, "4 keyframes", bound=30)
     assert unspoiled(numbers(eye, last=3))
+
+
+async def test_what_was_filmed_during_the_join_arrives_after_it(sdk: LiveKit, media_net: str) -> None:
+    """The first one is offered again until it is sent, so the others are older than that."""
+    film, eye = Film(), RecordingEye()
+    units = [film.unit() for _ in range(20)]
+    publisher = sdk.publisher(PLAN, LOG)
+    async with embedded(media_net) as rooms:
+        await rooms.open_room(STREAM, eye)
+        access = rooms.publish_access(STREAM, TTL)
+        try:
+            await publisher.connect(PublishTarget(access.url, access.token), soon(lambda: units[0]))
+            for waiting in units[1:]:
+                publisher.push(waiting)
+                await asyncio.sleep(APART_SECONDS)
+            await eventually(lambda: 19 in numbers(eye), "the newest of those that waited")
+        finally:
+            await publisher.close()
+    assert set(numbers(eye)) == set(range(20))
 
 
 async def test_who_comes_late_gets_a_keyframe_because_the_camera_is_asked(sdk: LiveKit, child: LiveKitChild) -> None:
