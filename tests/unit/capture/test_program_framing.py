@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import av
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from overshootd.capture.program import framing
@@ -91,6 +91,7 @@ def test_a_picture_in_small_within_a_picture_is_no_picture() -> None:
     assert fed(JpegFraming(), picture * 3, []) == [picture] * 3
 
 
+@settings(deadline=None)  # 200 kB each time, on machines that have other work too
 @given(st.integers(3, len(JPEGS[0]) - 1))
 def test_after_a_jpeg_truncated_anywhere_whole_ones_are_found_again(kept: int) -> None:
     """A segment that is cut off may reach 64 KiB into what follows."""
@@ -145,6 +146,7 @@ def test_what_says_no_size_has_none(data: bytes) -> None:
     jpeg_size(data)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, sum(map(len, UNITS)))))
 def test_access_units_come_out_as_they_went_in(cuts: list[int]) -> None:
     splitter = UnitSplitter("a camera")
