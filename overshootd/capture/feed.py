@@ -245,6 +245,9 @@ class CameraFeed:
         return max(self._patience(camera), waiting)
 
     def _feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
+        """Streams that pass the same video on share one encoder: the lowest of their rates counts."""
+        if kbps is not None:
+            kbps = min((one.kbps for one in self._subscriptions if one.kbps is not None), default=kbps)
         reader = self._reader
         if reader is not None and reader.camera is not None:
             reader.camera.feedback(keyframe, kbps, fps)

@@ -53,6 +53,8 @@ class FeedSubscription:
         self._wanted: Wanted | None = None
         self._handoff = Handoff()
         self._announced = False
+        self.kbps: int | None = None
+        """The rate that this stream last wished for, as long as it takes what the camera encodes."""
 
     async def ready(self) -> CaptureFormat:
         while self._format is None:
@@ -75,6 +77,7 @@ class FeedSubscription:
             self._feedback(True, None, None)
 
     def stop(self) -> None:
+        self.kbps = None
         self._want(None, Handoff())
 
     async def next(self) -> Media:
@@ -88,6 +91,7 @@ class FeedSubscription:
             await self._change()
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
+        self.kbps = self.kbps if kbps is None else kbps
         self._feedback(keyframe, kbps, fps)
 
     def close(self) -> None:

@@ -340,6 +340,17 @@ async def test_wishes_reach_the_camera_and_are_harmless_without_one() -> None:
         assert it.script.feedback[-1] == (False, 200, None)
 
 
+async def test_of_two_streams_that_pass_the_same_video_on_the_narrower_path_counts() -> None:
+    async with bench(Script(format=ENCODED)) as it:
+        wide, narrow = await it.live(unit(0, keyframe=True)), it.feed.subscribe(SMALL)
+        narrow.feedback(False, 300, None)
+        wide.feedback(False, 900, None)
+        assert it.script.feedback[-1] == (False, 300, None)
+        narrow.close()
+        wide.feedback(False, 800, None)
+        assert it.script.feedback[-1] == (False, 800, None)
+
+
 async def test_due_keyframes_alone_are_the_newest_and_asked_for_once() -> None:
     async with bench(Script(format=ENCODED)) as it:
         subscription = await it.live(unit(0, keyframe=True))
