@@ -254,8 +254,8 @@ def test_a_camera_goes_by_number_or_id(pi: Pi, opened: Open, camera: int | str, 
     assert pi.calls("opened") == [[number, None]]
 
 
-def test_one_that_is_not_there_is_told_with_those_that_are(opened: Open) -> None:
-    with pytest.raises(Permanent) as raised:
+def test_one_that_is_not_there_is_waited_for_and_told_with_those_that_are(opened: Open) -> None:
+    with pytest.raises(CameraLost) as raised:
         opened(camera=2)
     assert str(raised.value) == f"there is no camera 2; there are: 0 (imx219, {IDS[0]}), 1 (imx477, {IDS[1]})"
 

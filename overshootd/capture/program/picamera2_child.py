@@ -191,7 +191,8 @@ def chosen(wanted: Any, found: list[dict[str, Any]]) -> tuple[int, str]:
         if wanted in (number, str(number), info["Id"]):
             return number, f"camera {number} ({info.get('Model', info['Id'])})"
     offered = ", ".join(f"{number} ({info.get('Model', '?')}, {info['Id']})" for number, info in enumerate(found))
-    raise Failure(CONFIGURATION, f"there is no camera {wanted}; there are: {offered}")
+    # Not for good: a ribbon may have been loose when the machine started, and the numbers move up then.
+    raise Failure(UNAVAILABLE, f"there is no camera {wanted}; there are: {offered}")
 
 
 def tuning(picamera2: Any, name: str | None) -> Any:

@@ -140,7 +140,7 @@ def test_a_camera_without_a_model_has_its_id_for_a_name() -> None:
 def test_the_exit_code_tells_whose_turn_it_is() -> None:
     with pytest.raises(Failure) as raised:
         chosen(1, [{"Id": "a", "Model": "imx219"}])
-    assert raised.value.code == picamera2_child.CONFIGURATION == 78
+    assert raised.value.code == picamera2_child.UNAVAILABLE == 69
     with pytest.raises(Failure) as raised:
         chosen(0, [])
     assert raised.value.code == picamera2_child.NONE_SEEN == 66
