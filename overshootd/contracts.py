@@ -77,6 +77,7 @@ class CaptureFormat:
 
     `keyframe_seconds` is the time from one keyframe of an encoded camera to the next, as measured or set; None when it
     is not known. `what` says in words what is behind it, for the log: "MJPEG, decoded where it is published".
+    `inter_coded`: frames refer to each other, so that pictures too have to wait for a keyframe.
     """
 
     fps: float
@@ -85,6 +86,7 @@ class CaptureFormat:
     encoded: bool = False
     keyframe_seconds: float | None = None
     what: str = ""
+    inter_coded: bool = False
 
 
 class Sample(Protocol):

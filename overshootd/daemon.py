@@ -15,7 +15,7 @@ from overshootd.capture.hotplug import Hotplug
 from overshootd.capture.recovery import Recoverer
 from overshootd.capture.scrutiny import Scrutiny
 from overshootd.clock import clock_synced
-from overshootd.config.cameras import RealCamera
+from overshootd.config.cameras import RealCamera, RtspCamera
 from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import Api, CameraState, Log, Publishers, Subscription
@@ -93,6 +93,13 @@ class CameraWord:
             records.camera(self.name, state, why)
 
 
+def _is_device(streams: Mapping[str, StreamConfig]) -> bool:
+    """Whether the camera of these streams may be one that is plugged in: a network camera never is, and whoever asks
+    one too often with a wrong password is locked out."""
+    camera = next(iter(streams.values())).camera
+    return isinstance(camera, RealCamera) and not isinstance(camera, RtspCamera)
+
+
 def _nudge(feeds: list[CameraFeed]) -> None:
     for feed in feeds:
         feed.nudge()
@@ -161,11 +168,13 @@ class Daemon:
     # -- cameras and streams
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
+        cameras = self._cameras()
         try:
             async with asyncio.TaskGroup() as tasks:
-                feeds = [self._run_camera(*camera, outside, tasks) for camera in self._cameras().items()]
-                if any(isinstance(config.camera, RealCamera) for config in self._enabled.values()):
-                    tasks.create_task(Hotplug(lambda: _nudge(feeds), self._log).run(), name="hotplug")
+                feeds = {name: self._run_camera(name, streams, outside, tasks) for name, streams in cameras.items()}
+                devices = [feeds[name] for name, streams in cameras.items() if _is_device(streams)]
+                if devices:
+                    tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
             self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")

@@ -70,7 +70,12 @@ def find(loaded: Loaded, target: str) -> Seen | None:
     camera = None if target in loaded.broken else loaded.cameras.get(target)
     if camera is None:
         return None
-    return Seen(camera.config, camera.password, camera.config, NEED, lambda width, height: (width, height))
+    return Seen(camera.config, camera.password, camera.config, NEED, _even)
+
+
+def _even(width: int, height: int) -> tuple[int, int]:
+    """All of a camera's picture, whose pixels are not always square: then a side may be odd."""
+    return width // 2 * 2, height // 2 * 2
 
 
 def _published(stream: StreamConfig) -> Callable[[int, int], tuple[int, int]]:

@@ -29,7 +29,7 @@ CAMERA = Backoff(base=0.5, cap=10.0)
 """A camera that was unplugged must be back soon after it is plugged in again; asking the kernel costs little."""
 
 STABLE_SECONDS = 20.0
-"""A camera that lasted this long (past `Limits.open`) works: its next failure starts the backoff anew."""
+"""A camera that gave frames for so long works: its next failure starts the backoff anew."""
 
 KEYFRAME_SECONDS = 10.0
 """From one keyframe to the next of a camera that does not say: the longest that network cameras are sold with."""
@@ -38,7 +38,7 @@ MAX_SIDE = 7680
 """The most pixels that are asked of a camera for a crop of it (config.model, MAX_SIDE)."""
 
 WEDGED_LIMIT = 4
-"""Threads that hang in a driver are left behind, for nothing ends them; past this many the next opening waits."""
+"""Threads that hang in a driver are left behind, for nothing ends them; past this many it is not opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,23 @@ class CameraFeed:
         while self._final is None:
             if not self._subscriptions:
                 self._enter(CameraState.IDLE, "not needed")
-            await self._until(lambda: self._subscriptions and self._unwedged())
-            began, nudged, self._nudged = time.monotonic(), self._nudged, False
-            if await self._lost_after_opening():
-                lasted = time.monotonic() - began > STABLE_SECONDS
+            await self._until(lambda: self._subscriptions)
+            nudged, self._nudged = self._nudged, False
+            if (lived := await self._lived()) is not None:
+                lasted = lived > STABLE_SECONDS
                 failures = 0 if lasted else failures + 1
                 await self._recover(lasted, nudged)
                 await self._rest(self._backoff.delay(failures, self._uniform))
 
-    async def _lost_after_opening(self) -> bool:
-        """One opening, to its end: True when the camera failed, False when it is no longer needed, or not so."""
+    async def _lived(self) -> float | None:
+        """One try, to its end: for how many seconds the camera worked before it failed, None when it did not fail.
+
+        Where too many threads hang in its driver none is added; that is a failure too, so recovery goes on.
+        """
+        return await self._opened() if self._unwedged() else 0.0
+
+    async def _opened(self) -> float | None:
+        """One opening, to its end. None when the camera is no longer needed, or not so."""
         need = _highest(self._subscriptions)
         reader = self._reader = Reader(self._make, need, self._changed)
         if self._state is not CameraState.LOST:  # a retry is no change
@@ -130,7 +137,9 @@ class CameraFeed:
         finally:
             self._reader = None
             await self._stop(reader)
-        return error is not None
+        if error is None:
+            return None
+        return 0.0 if reader.live_at is None else time.monotonic() - reader.live_at
 
     async def _watch(self, reader: Reader) -> Exception | None:
         while self._subscriptions and _suffices(reader, _highest(self._subscriptions)):
@@ -158,8 +167,10 @@ class CameraFeed:
             async with asyncio.timeout(self._limits.close):
                 await self._until(lambda: reader.finished)
         if not reader.finished:
-            self._log.error("a camera's driver does not return, its thread is left behind", camera=self._name)
             self._wedged.append(reader)
+            full = len(self._wedged) >= WEDGED_LIMIT
+            more = f"; {WEDGED_LIMIT} hang now, and it is not opened before one returns" if full else ""
+            self._log.error(f"a camera's driver does not return, its thread is left behind{more}", camera=self._name)
         if reader.error is not None and not isinstance(reader.error, OvershootdError):
             self._log.error("an unexpected error from a camera", camera=self._name, exc_info=reader.error)
 
@@ -197,7 +208,7 @@ class CameraFeed:
             self._lose(CameraLost(str(error) if isinstance(error, OvershootdError) else f"unexpected: {error!r}"))
 
     def _go_live(self, camera: CaptureFormat) -> None:
-        self._proven = True
+        self._proven, self._nudged = True, False
         what = f", {camera.what}" if camera.what else ""
         self._enter(CameraState.LIVE, f"{camera.width}x{camera.height} at {camera.fps:g} fps{what}")
         for subscription in self._subscriptions:
@@ -241,7 +252,8 @@ class CameraFeed:
     def _keyframe_patience(self, camera: CaptureFormat) -> float:
         """Seconds without a frame that can be drawn that are no trouble: an encoded one may have to wait for a
         keyframe, and the next may be spoiled."""
-        waiting = 2 * (camera.keyframe_seconds or KEYFRAME_SECONDS) if camera.encoded else 0.0
+        waits = camera.encoded or camera.inter_coded
+        waiting = 2 * (camera.keyframe_seconds or KEYFRAME_SECONDS) if waits else 0.0
         return max(self._patience(camera), waiting)
 
     def _feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:

@@ -23,6 +23,7 @@ class Reader:
         self.camera: Camera | None = None
         self.format: CaptureFormat | None = None
         self.live = False
+        self.live_at: float | None = None
         self.error: Exception | None = None
         self.finished = False
         self.progress = time.monotonic()
@@ -68,7 +69,7 @@ class Reader:
                 continue
             self.progress = time.monotonic()
             if deliver(self, sample) and not self.live:
-                self.live = True
+                self.live, self.live_at = True, time.monotonic()
                 self._tell()
 
     def _tell(self) -> None:

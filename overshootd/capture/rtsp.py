@@ -92,6 +92,7 @@ class RtspCamera:
             encoded=self._encoded,
             keyframe_seconds=survey.keyframe_seconds if self._encoded else None,
             what=f"{name}, {decoded or 'as the camera encodes it'}",
+            inter_coded=info.codec != "mjpeg",
         )
 
     def read(self, timeout: float) -> NetworkSample | None:

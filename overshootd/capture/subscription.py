@@ -77,8 +77,10 @@ class FeedSubscription:
             self._feedback(True, None, None)
 
     def stop(self) -> None:
-        self.kbps = None
+        told, self.kbps = self.kbps, None
         self._want(None, Handoff())
+        if told is not None:  # what is left of the streams' wishes counts now
+            self._feedback(False, told, None)
 
     async def next(self) -> Media:
         while True:

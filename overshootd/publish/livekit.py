@@ -21,6 +21,8 @@ from overshootd.publish.health import Counters, Health
 from overshootd.publish.source import options, source_for
 
 PUBLISH_TIMEOUT = 15.0
+FIRST_SECONDS = 20.0
+"""For the first frame after the join, which is paid for: network cameras are sold with 10 s between keyframes."""
 FIRST_FRAME_SECONDS = 0.1
 STATS_TIMEOUT = 4.0
 LAST_STATS_TIMEOUT = 0.5
@@ -95,10 +97,20 @@ class LiveKitPublisher:
             await asyncio.shield(self._join)
         except rtc.ConnectError as error:
             raise Transient(f"joining the room failed: {error.message}") from error
-        media = await first()
+        media = await self._within_reach(first)
         self.push(media)
         await self._publish()
         await self._until_encoded(media)
+
+    async def _within_reach(self, first: Callable[[], Awaitable[Media]]) -> Media:
+        try:
+            async with asyncio.timeout(FIRST_SECONDS):
+                return await first()
+        except TimeoutError as error:
+            raise Transient(
+                f"the camera gave nothing to begin with for {FIRST_SECONDS:g} s; "
+                "if it encodes, let it send a keyframe every 2 s"
+            ) from error
 
     async def _publish(self) -> None:
         try:

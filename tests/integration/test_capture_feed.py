@@ -403,3 +403,43 @@ async def test_a_nudge_does_nothing_to_a_camera_that_works() -> None:
         it.feed.nudge()
         assert (await it.give(subscription, 1)).captured_ns == 1
         assert it.script.opened == 1
+
+
+class Ladder:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.failures = self.successes = 0
+
+    def worked(self) -> None:
+        self.successes += 1
+
+    async def failed(self) -> None:
+        self.failures += 1
+
+
+async def test_a_driver_that_hangs_for_good_still_climbs_the_ladder() -> None:
+    limits, ladder = Limits(open=0.02, silence=0.02, close=0.02, read=0.02), Ladder()
+    async with bench(Script(wedge="open"), limits, recoverer=ladder) as it:
+        it.feed.subscribe(SMALL)
+        await until(lambda: ladder.failures > 2 * WEDGED_LIMIT, "each try is a failure, opened or not")
+        assert it.script.opened == WEDGED_LIMIT
+        it.script.released.set()
+
+
+async def test_a_camera_that_only_takes_long_to_fail_has_not_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overshootd.capture.feed.STABLE_SECONDS", 0.1)
+    ladder = Ladder()
+    async with bench(limits=Limits(open=10, silence=0.3, close=5, read=0.02), recoverer=ladder) as it:
+        it.feed.subscribe(SMALL)
+        await until(lambda: ladder.failures >= 2, "silent from the first moment on, again and again")
+        assert ladder.successes == 0
+
+
+async def test_a_rate_goes_with_the_stream_that_wished_for_it() -> None:
+    async with bench(Script(format=ENCODED)) as it:
+        wide, narrow = await it.live(unit(0, keyframe=True)), it.feed.subscribe(SMALL)
+        wide.feedback(False, 900, None)
+        narrow.feedback(False, 300, None)
+        narrow.close()
+        assert it.script.feedback[-1] == (False, 900, None)

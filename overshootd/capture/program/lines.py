@@ -20,6 +20,10 @@ _LOGINS = re.compile(r"(?<=://)\S+@")
 """FFmpeg and GStreamer repeat the URLs that they were given. A password may hold an @ itself."""
 
 
+_BROKEN_OFF = re.compile(r"(?<=://)\S*$")
+"""Of a URL at the cut nobody knows whether it holds a login."""
+
+
 class Lines:
     """Cuts what comes into lines. Never keeps more than the beginning of one."""
 
@@ -75,5 +79,7 @@ def _shown(line: bytes) -> bytes:
 
 
 def _readable(line: bytes) -> str:
-    cut = line[:LINE_BYTES].decode(errors="replace") + "…" * (len(line) > LINE_BYTES)
-    return _LOGINS.sub(f"{MASK}@", _CONTROLS.sub("", _ESCAPES.sub("", cut))).strip()
+    shown = _CONTROLS.sub("", _ESCAPES.sub("", line[:LINE_BYTES].decode(errors="replace")))
+    if len(line) > LINE_BYTES:
+        shown = _BROKEN_OFF.sub(MASK, shown) + "…"
+    return _LOGINS.sub(f"{MASK}@", shown).strip()

@@ -184,7 +184,9 @@ class UnitVideo:
             obstacle = "it has B-frames" if b_frames else None
         self._encoded = obstacle is None
         if obstacle:
-            return CaptureFormat(self._fps, *self._size, what=f"H.264, decoded where it is published, for {obstacle}")
+            return CaptureFormat(
+                self._fps, *self._size, what=f"H.264, decoded where it is published, for {obstacle}", inter_coded=True
+            )
         return CaptureFormat(self._fps, *self._size, True, distance, f"H.264 as {self._program.name} encodes it")
 
     def read(self, timeout: float) -> UnitSample | None:

@@ -113,7 +113,9 @@ class V4l2Camera:
         distance = min(filter(None, frames), default=None) if encoded else None
         why = "decoded, for the camera does not turn it itself" if _encodes(given) and turned else choice.why
         what = f"{SPOKEN.get(given.fourcc, given.fourcc)} from {name}, {why}"
-        return CaptureFormat(fps, given.width, given.height, encoded, distance and distance / fps, what)
+        return CaptureFormat(
+            fps, given.width, given.height, encoded, distance and distance / fps, what, _encodes(given)
+        )
 
     def _fulfil_wishes(self) -> None:
         wish = self._wishes.take()

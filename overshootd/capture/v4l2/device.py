@@ -285,9 +285,10 @@ class Device:
     def _lost(self, failing: str, error: OSError) -> CameraLost:
         match error.errno:
             case errno.EBUSY:
-                users = (
-                    ", ".join(users_of(self._path)) or f"another process (as root, `fuser -v {self._path}` says which)"
+                unseen = (
+                    f"another process (as root, `fuser -v {self._path}` says which), or by another camera of this file"
                 )
+                users = ", ".join(users_of(self._path)) or unseen
                 return CameraBusy(f"{self._name} is in use by {users}")
             case errno.ENODEV | errno.ENXIO | errno.ENOENT:
                 return CameraLost(f"{self._name} was unplugged")

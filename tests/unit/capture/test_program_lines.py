@@ -57,3 +57,10 @@ def test_ten_lines_pass_at_once_then_one_a_second() -> None:
     assert bucket.told() == 6
     assert bucket.told() == 0
     assert [bucket.take(5000.0) for _ in range(BURST + 1)] == [True] * BURST + [False]
+
+
+@pytest.mark.parametrize("before", range(LINE_BYTES - 40, LINE_BYTES + 1))
+def test_no_part_of_a_login_is_shown_that_the_cut_runs_through(before: int) -> None:
+    said = b"x" * before + b" rtsp://user:SuperSecretPassword@10.0.0.7/stream\n"
+    shown = " ".join(Lines().feed(said))
+    assert not any(part in shown for part in ("user:", "Super", "Secret", "Password"))
