@@ -3,6 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+if not os.environ.get("CI"):  # whose own profile has no deadline either
+    # A machine that is busy is no fault of the code: figures belong in bench/.
+    settings.register_profile("no deadline", deadline=None)
+    settings.load_profile("no deadline")
 
 FOOTAGE = "vtest.avi"
 """Real footage that lies beside the project for its developers; tests that use it name it in their reason to skip."""
