@@ -111,7 +111,7 @@ class Sample(Protocol):
 
 
 class Camera(Protocol):
-    """A source of frames. One thread opens, reads and closes it; no method is called from another, save `feedback`."""
+    """A source of frames. One thread opens, reads and closes it; other threads call only `feedback`, `abort`."""
 
     def open(self, need: CaptureNeed) -> CaptureFormat:
         """Start capture as near above `need` as the camera offers. Called once.
@@ -127,6 +127,10 @@ class Camera(Protocol):
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         """The receiver's wishes for an encoder: IDR now, rate, frame rate. Thread-safe. Raw cameras ignore them."""
+
+    def abort(self) -> None:
+        """The owner gives up: `open` and `read` shall raise CameraLost soon, wherever that can be had, for `close` to
+        come. Thread-safe, at any time, idempotent; never blocks. A camera that leaves nothing behind may ignore it."""
 
     def close(self) -> None:
         """Free the device. Idempotent, and right after a failed `open` too."""

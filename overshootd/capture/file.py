@@ -65,6 +65,9 @@ class FileCamera:
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         pass
 
+    def abort(self) -> None:
+        pass
+
     def close(self) -> None:
         if self._video is not None:
             self._video.close()

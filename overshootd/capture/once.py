@@ -38,11 +38,11 @@ def take(shot: Shot, name: str, timeout: float) -> Picture:
     Raises CameraLost, CameraEnded or Permanent.
     """
     taken: Future[Picture] = Future()
-    stop = threading.Event()
+    attempt = _Attempt()
 
     def run() -> None:
         try:
-            taken.set_result(_taken(shot, name, stop))
+            taken.set_result(_taken(shot, name, attempt))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
             taken.set_exception(error)
 
@@ -54,7 +54,7 @@ def take(shot: Shot, name: str, timeout: float) -> Picture:
     except TimeoutError:
         raise CameraLost(f"{name} gave no picture within {timeout:g} s") from None
     finally:
-        stop.set()
+        attempt.stop()
         thread.join(CLOSE_SECONDS)
 
 
@@ -63,13 +63,28 @@ def settled(seconds: float, frames: int) -> bool:
     return (seconds >= SETTLE_SECONDS and frames >= SETTLE_FRAMES) or seconds >= SETTLE_LIMIT
 
 
-def _taken(shot: Shot, name: str, stop: threading.Event) -> Picture:
-    camera = shot.make()
+class _Attempt:
+    """Whether to go on, for the camera's thread; the other one stops it, in the middle of a call too."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.camera: Camera | None = None
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self.camera is not None:
+            self.camera.abort()
+
+
+def _taken(shot: Shot, name: str, attempt: _Attempt) -> Picture:
+    camera = attempt.camera = shot.make()
     try:
+        if attempt.stopped.is_set():  # `stop` may have found no camera
+            raise CameraLost(f"{name} gave no picture in time")
         given = camera.open(shot.need)
         draw = _drawing(shot, name, given)
         began, frames = None, 0
-        while not stop.is_set():
+        while not attempt.stopped.is_set():
             if (sample := camera.read(READ_SECONDS)) is None:
                 continue
             began, frames = began or time.monotonic(), frames + 1

@@ -44,6 +44,8 @@ class Reader:
     def stop(self) -> None:
         """Ask the thread to end. It delivers nothing more; `finished` says when it has closed the camera."""
         self._stopped.set()
+        if self.camera is not None:
+            self.camera.abort()
 
     def _run(self, deliver: Callable[[Reader, Sample], bool], timeout: float) -> None:
         try:
@@ -61,6 +63,8 @@ class Reader:
 
     def _read(self, deliver: Callable[[Reader, Sample], bool], timeout: float) -> None:
         self.camera = self._make()
+        if self._stopped.is_set():  # `stop` may have found no camera
+            return
         self.format = self.camera.open(self.need)
         self.progress = time.monotonic()
         while not self._stopped.is_set():

@@ -111,6 +111,9 @@ class RtspCamera:
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         """A network camera cannot be asked: RTSP has no words for it."""
 
+    def abort(self) -> None:
+        """The connection ends with the process."""
+
     def close(self) -> None:
         if self._video is not None:
             self._video.close()

@@ -68,6 +68,9 @@ class TestCamera:
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         pass
 
+    def abort(self) -> None:
+        pass
+
     def close(self) -> None:
         self._backgrounds.clear()
 

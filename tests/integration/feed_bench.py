@@ -80,6 +80,8 @@ class ScriptedCamera:
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         self.script.feedback.append((keyframe, kbps, fps))
 
+    def abort(self) -> None: ...
+
     def close(self) -> None:
         self._hang("close")
         self.script.closed += 1

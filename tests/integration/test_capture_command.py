@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import structlog
 
 from overshootd.capture.choose import camera_for
+from overshootd.capture.feed import CameraFeed, Limits
 from overshootd.capture.program import command, video
 from overshootd.capture.program.command import CommandCamera
 from overshootd.config.cameras import CommandCamera as CommandConfig
@@ -22,6 +25,7 @@ from overshootd.errors import CameraLost, Permanent
 from overshootd.ffmpeg.live import JpegDecoder
 from overshootd.h264 import parse_sps
 from tests.camera_contract import NEED, CameraContract, EncodedCameraContract, Make, pictured, sample_of
+from tests.integration.feed_bench import until
 from tests.videos import H264, H264_B_FRAMES, MJPEG, Codec, number_of, write_video
 
 LOG = structlog.get_logger()
@@ -280,3 +284,28 @@ def test_bare_pixels_need_a_size_and_a_program_must_be_there(opened: Open) -> No
         opened(("cat",), "i420")
     with pytest.raises(Permanent, match="no-such-thing: no such program"):
         opened(("no-such-thing",), "mjpeg")
+
+
+async def test_a_feed_that_is_cancelled_while_a_program_opens_ends_it_in_time(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    silent = ("sh", "-c", f"trap '' TERM; echo $$ > {tmp_path}/pid; mv {tmp_path}/pid {started}; exec sleep 60")
+    feed = CameraFeed("a", camera_for(config(silent, "mjpeg"), LOG), on_state=lambda state, detail: None, log=LOG)
+    feed.subscribe(NEED)
+    running = asyncio.create_task(feed.run())
+    await until(started.exists, "the program runs")
+    began = time.monotonic()
+    running.cancel()
+    await asyncio.wait([running])
+    assert time.monotonic() - began < Limits().close
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+
+
+def test_a_camera_that_was_given_up_before_it_is_opened_starts_nothing(tmp_path: Path) -> None:
+    camera = CommandCamera(config(("touch", str(tmp_path / "started")), "mjpeg"), LOG)
+    camera.abort()
+    with pytest.raises(CameraLost, match="touch is given up"):
+        camera.open(NEED)
+    camera.close()
+    camera.abort()
+    assert not (tmp_path / "started").exists()

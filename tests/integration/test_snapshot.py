@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +167,9 @@ class Script(Camera):
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         pass
 
+    def abort(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
@@ -213,6 +218,18 @@ def test_a_silent_camera_is_given_up_and_closed() -> None:
     with pytest.raises(CameraLost, match=r"a gave no picture within 0.1 s"):
         take(scripted(camera), "a", 0.1)
     assert camera.closed
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["willing", "deaf"])
+def test_a_silent_program_is_given_up_and_ended(tmp_path: Path, config: Write, trap: str) -> None:
+    script = f"{trap}echo $$ > {tmp_path}/pid; exec sleep 60"
+    path = config(f'cameras: {{a: {{type: command, format: mjpeg, argv: [sh, -c, "{script}"]}}}}')
+    command = [sys.executable, "-m", "overshootd", "snapshot", "a", "-o", "-", "--timeout", "2", "-c", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "a gave no picture within 2 s" in done.stderr) == (69, True)
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_crop_that_leaves_too_few_pixels_is_said() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from overshootd.capture.program.process import Leftovers, Program
+from overshootd.capture.program.process import Leftovers, Program, ProgramCamera
 from overshootd.capture.program.rates import bitrate, keyframe_frames, sensor_fps
 from overshootd.capture.program.video import RawVideo, UnitVideo, Video
 from overshootd.config.cameras import ArgusCamera as ArgusConfig
@@ -131,16 +131,16 @@ def advised(error: CameraLost, said: Iterable[str]) -> OvershootdError:
     return error
 
 
-class ArgusCamera:
+class ArgusCamera(ProgramCamera):
     """Starts the pipeline anew for each opening."""
 
     def __init__(
         self, config: ArgusConfig, log: Log, leftovers: Leftovers | None = None, root: Path = Path("/")
     ) -> None:
         """`leftovers` is shared by all instances for one camera; `root` as in `board`."""
+        super().__init__()
         self._config, self._log, self._root = config, log, root
         self._leftovers = leftovers or Leftovers()
-        self._program: Program | None = None
         self._video: Video | None = None
 
     def open(self, need: CaptureNeed) -> CaptureFormat:
@@ -149,13 +149,13 @@ class ArgusCamera:
         plan = pipeline(self._config, need, board(self._root).encoder)
         # NVIDIA's elements print to the standard output. On INT the pipeline is shut down properly; a program that just
         # dies may take Argus with it.
-        self._program = Program(plan.argv, self._log, self._leftovers, aside=True, polite=signal.SIGINT)
-        self._program.start()
-        self._video = _video(self._program, plan, need)
+        program = Program(plan.argv, self._log, self._leftovers, aside=True, polite=signal.SIGINT)
+        self._start(program)
+        self._video = _video(program, plan, need)
         try:
             return self._video.begin(OPEN_SECONDS)
         except CameraLost as error:
-            raise advised(error, self._program.said) from error
+            raise advised(error, program.said) from error
 
     def read(self, timeout: float) -> Sample | None:
         assert self._video is not None, "open comes first"
@@ -167,10 +167,6 @@ class ArgusCamera:
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         """gst-launch takes no wishes."""
-
-    def close(self) -> None:
-        if self._program is not None:
-            self._program.stop()
 
 
 def _video(program: Program, plan: Pipeline, need: CaptureNeed) -> Video:

@@ -7,7 +7,7 @@ camera interval; a program that writes an access unit delimiter (00 00 00 01 09 
 from __future__ import annotations
 
 from overshootd.capture.program.launch import filled
-from overshootd.capture.program.process import Leftovers, Program
+from overshootd.capture.program.process import Leftovers, Program, ProgramCamera
 from overshootd.capture.program.video import JpegVideo, RawVideo, UnitVideo, Video
 from overshootd.config.cameras import CommandCamera as CommandConfig
 from overshootd.contracts import CaptureFormat, CaptureNeed, Log, Sample
@@ -18,21 +18,21 @@ OPEN_SECONDS = 10.0
 """A program has so long for its first frame; less than `feed.Limits.open`, for its last words say more than that."""
 
 
-class CommandCamera:
+class CommandCamera(ProgramCamera):
     """Starts the program anew for each opening."""
 
     def __init__(self, config: CommandConfig, log: Log, leftovers: Leftovers | None = None) -> None:
         """`leftovers` is shared by all instances for one camera."""
+        super().__init__()
         self._config, self._log = config, log
         self._leftovers = leftovers or Leftovers()
-        self._program: Program | None = None
         self._video: Video | None = None
 
     def open(self, need: CaptureNeed) -> CaptureFormat:
         argv, fps = command(self._config, need)
-        self._program = Program(argv, self._log, self._leftovers)
-        self._program.start()
-        self._video = self._reader(self._program, fps, need)
+        program = Program(argv, self._log, self._leftovers)
+        self._start(program)
+        self._video = self._reader(program, fps, need)
         return self._video.begin(OPEN_SECONDS)
 
     def read(self, timeout: float) -> Sample | None:
@@ -41,10 +41,6 @@ class CommandCamera:
 
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         """No program knows of a common way to be told."""
-
-    def close(self) -> None:
-        if self._program is not None:
-            self._program.stop()
 
     def _reader(self, program: Program, fps: float, need: CaptureNeed) -> Video:
         config = self._config

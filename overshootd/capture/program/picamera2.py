@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overshootd.capture.program.process import Leftovers, Program
+from overshootd.capture.program.process import Leftovers, Program, ProgramCamera
 from overshootd.capture.program.rates import KEYFRAME_SECONDS, bitrate, sensor_fps
 from overshootd.capture.program.video import RawVideo, UnitVideo, Video
 from overshootd.capture.users import users_of
@@ -44,7 +44,7 @@ LARGEST = 1920, 1080
 """The encoder of the Pi 4 and older, the node that picamera2 expects it at, and what it can do."""
 
 
-class Picamera2Camera:
+class Picamera2Camera(ProgramCamera):
     """Starts the child anew for each opening."""
 
     def __init__(
@@ -58,17 +58,17 @@ class Picamera2Camera:
     ) -> None:
         """`leftovers` is shared by all instances for one camera. `python` is the interpreter that has picamera2, and
         `root` the prefix of /sys and /dev."""
+        super().__init__()
         self._config, self._log, self._python, self._root = config, log, python, root
         self._leftovers = leftovers or Leftovers()
-        self._program: Program | None = None
         self._video: Video | None = None
 
     def open(self, need: CaptureNeed) -> CaptureFormat:
         end = time.monotonic() + OPEN_SECONDS
         wanted = parameters(self._config, need, has_encoder(self._root))
         argv = (self._python, "-I", str(CHILD), "run", json.dumps(wanted))
-        self._program = program = Program(argv, self._log, self._leftovers, name="picamera2", listens=True)
-        program.start()
+        program = Program(argv, self._log, self._leftovers, name="picamera2", listens=True)
+        self._start(program)
         try:
             header = _header(program, end)
             self._video = _video(self._config, program, header, need)
@@ -88,10 +88,6 @@ class Picamera2Camera:
         """For the board's encoder. Its rate is the sensor's, so wishes for another are not passed on."""
         if self._program is not None and (keyframe or kbps):
             self._program.say(json.dumps({"keyframe": keyframe, "kbps": kbps}).encode() + b"\n")
-
-    def close(self) -> None:
-        if self._program is not None:
-            self._program.stop()
 
 
 def parameters(config: Picamera2Config, need: CaptureNeed, encoder: bool) -> dict[str, Any]:

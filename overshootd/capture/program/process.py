@@ -61,7 +61,7 @@ class Leftovers:
 
 
 class Program:
-    """For one thread, save `say`. Started once."""
+    """For one thread, save `say` and `abort`. Started once."""
 
     def __init__(
         self,
@@ -89,9 +89,10 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._saying = threading.Lock()
         self._poll = select.poll()
-        self._video = self._talk = self._alive = -1
+        self._video = self._talk = self._alive = self._wake = -1
+        self._aborted = False
         self._open: set[int] = set()
-        """Which of those three descriptors still have something to wait for."""
+        """Which of the first three descriptors still have something to wait for."""
         self._closed_at = 0.0
         self._ahead = b""
         self._lines, self._bucket = Lines(), Bucket()
@@ -101,6 +102,7 @@ class Program:
         self._leftovers.check()
         (self._video, video), (self._talk, talk) = os.pipe(), os.pipe()
         try:
+            self._listen_for_abort()
             process = self._spawn(video, talk)
             self._alive = _watched(process)
         except OSError as error:
@@ -120,7 +122,7 @@ class Program:
     def read(self, timeout: float) -> bytes:
         """What it has written, as soon as there is something; nothing after `timeout` seconds.
 
-        Raises CameraLost when it has ended or closed its output.
+        Raises CameraLost when it has ended or closed its output, and after `abort`.
         """
         if self._ahead:
             ahead, self._ahead = self._ahead, b""
@@ -128,7 +130,10 @@ class Program:
         end = time.monotonic() + timeout
         while True:
             # Once it has ended, only what waits in the pipe will come.
-            if self._wait(end - time.monotonic() if self.code is None else 0.0):
+            video = self._wait(end - time.monotonic() if self.code is None else 0.0)
+            if self._aborted:
+                raise CameraLost(self.explained("is given up"))
+            if video:
                 if data := self._take(self._video, PIPE_BYTES):
                     return data
             elif self.code is not None:
@@ -156,12 +161,20 @@ class Program:
                 with contextlib.suppress(OSError):
                     os.write(self._process.stdin.fileno(), line)
 
+    def abort(self) -> None:
+        """Let `read` raise, now and from now on. From any thread, before and after its life too; never blocks."""
+        with self._saying:
+            self._aborted = True
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
     def stop(self) -> None:
         """End it, and what it has started. Idempotent. Raises CameraLost when not even KILL ends it."""
         with self._saying:
             process, self._process = self._process, None
         if process is None:
             return
+        self._poll.unregister(self._wake)
         _signal(process, self._polite)
         self._await(POLITE_SECONDS, lambda: self.code is not None and self._video not in self._open)
         # Until it is waited for, its number is nobody else's: this reaches what is left of its own group.
@@ -193,6 +206,11 @@ class Program:
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
         return process
+
+    def _listen_for_abort(self) -> None:
+        with self._saying:
+            self._wake = os.eventfd(int(self._aborted), os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll.register(self._wake, select.POLLIN)
 
     def _wait(self, seconds: float) -> bool:
         """Until something happens, `seconds` at most; True when there is video to read, or its end."""
@@ -246,6 +264,33 @@ class Program:
                 os.close(fd)
         self._video = self._talk = self._alive = -1
         self._open.clear()
+        with self._saying:  # what has its number next must not be written to
+            if self._wake >= 0:
+                os.close(self._wake)
+            self._wake = -1
+
+
+class ProgramCamera:
+    """What cameras that are programs have in common: how theirs is begun, given up and ended."""
+
+    def __init__(self) -> None:
+        self._program: Program | None = None
+        self._given_up = False
+
+    def abort(self) -> None:
+        self._given_up = True
+        if self._program is not None:
+            self._program.abort()
+
+    def close(self) -> None:
+        if self._program is not None:
+            self._program.stop()
+
+    def _start(self, program: Program) -> None:
+        self._program = program
+        if self._given_up:  # `abort` may have found no program
+            raise CameraLost(program.explained("is given up"))
+        program.start()
 
 
 def _watched(process: subprocess.Popen[bytes]) -> int:

@@ -72,6 +72,9 @@ class V4l2Camera:
     def feedback(self, keyframe: bool, kbps: int | None, fps: float | None) -> None:
         self._wishes.add(keyframe, kbps)
 
+    def abort(self) -> None:
+        """The kernel closes the device with the process."""
+
     def close(self) -> None:
         if self._device is not None:
             self._device.close()
