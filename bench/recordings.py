@@ -49,7 +49,7 @@ def _encoded(
     context = av.CodecContext.create(codec, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = WIDTH, HEIGHT, pixels
-    context.time_base = context.framerate = Fraction(1, round(FPS / step))
+    context.time_base = Fraction(1, round(FPS / step))
     context.framerate = Fraction(round(FPS / step))
     context.options = options
     for number in range(COUNT):

@@ -66,13 +66,18 @@ def route(camera: CaptureFormat, fps: float, publish: PublishConfig, *, hides: b
             f"only keyframes of the camera's H.264 are passed on: one every {camera.keyframe_seconds:.3g} s is enough "
             f"for the {fps:.3g} fps to publish",
         )
-    if camera.fps > PASSABLE * fps * SLACK:
+    if not passable(camera.fps, fps):
         return _decoded(f"{camera.fps:.3g} fps are more than twice the {fps:.3g} fps to publish")
     return Route(
         Kind.UNITS,
         f"the camera's H.264 is passed on untouched: {camera.fps:.3g} fps are at most twice the {fps:.3g} fps to "
         "publish",
     )
+
+
+def passable(camera_fps: float, fps: float) -> bool:
+    """Whether all frames of a camera may be passed on where `fps` a second are wanted: not many more than those."""
+    return camera_fps <= PASSABLE * fps * SLACK
 
 
 def _need(camera: CaptureFormat, publish: PublishConfig, hides: bool) -> str | None:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "wishes": {"contracts"},
     "pacing": {"contracts", "route"},
     "config": {"errors"},
-    "capture": {"contracts", "errors", "backoff", "handoff", "condition", "marker", "h264", "ffmpeg"},
+    "capture": {"contracts", "errors", "backoff", "handoff", "condition", "marker", "h264", "ffmpeg", "route"},
     "publish": {"contracts", "errors", "condition", "h264", "ffmpeg", "wishes"},
     "api": {"contracts", "errors", "backoff", "condition"},
     "sinks": {"contracts", "errors", "backoff", "condition"},

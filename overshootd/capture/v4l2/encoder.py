@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from overshootd.capture.v4l2.controls import Control, Setting
 from overshootd.contracts import Wish
+from overshootd.route import passable
 
 DISTANCE = ("h264_i_frame_period", "video_gop_size")
 """Frames from one keyframe to the next. Drivers have the one or the other, and those that have both keep to the
@@ -20,11 +21,6 @@ PASSED_ON_SECONDS = 2.0
 
 BITS_PER_PIXEL = 0.1
 """To begin with, until the receiver says what it wants: 2.8 Mbit/s at 720p30."""
-
-
-def passable(fps: float, needed_fps: float) -> bool:
-    """Whether all frames may be passed on: not many more than are wanted (design decision 2)."""
-    return fps <= 2 * needed_fps * 1.01
 
 
 def keyframe_distance(fps: float, needed_fps: float) -> int:

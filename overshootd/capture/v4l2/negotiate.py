@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from overshootd.capture.v4l2.encoder import passable
 from overshootd.capture.v4l2.offers import Offer
 from overshootd.config.cameras import V4l2Camera
 from overshootd.contracts import CaptureNeed
 from overshootd.errors import Permanent
 from overshootd.ffmpeg.live import BITS, RAW_FORMATS
+from overshootd.route import passable
 
 KINDS = {"H264": "h264", "MJPG": "mjpeg", "JPEG": "mjpeg", **dict.fromkeys(RAW_FORMATS, "raw")}
 """What of V4L2's formats is read, by the word for it in the configuration."""

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overshootd.capture.v4l2.controls import Control, Kind, by_name
-from overshootd.capture.v4l2.encoder import Wishes, encoder_settings, keyframe_distance, passable
+from overshootd.capture.v4l2.encoder import Wishes, encoder_settings, keyframe_distance
 from overshootd.contracts import Wish
+from overshootd.route import passable
 
 ENCODER = by_name(
     [
