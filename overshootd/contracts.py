@@ -206,6 +206,30 @@ class PublishTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server: one URL of it, and what it asks for (RFC 7064, RFC 7065)."""
+
+    url: str
+    username: str | None = None
+    credential: str | None = None
+
+    def __repr__(self) -> str:
+        return f"IceServer(url={self.url!r}, username={self.username!r}, credential=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a legacy stream was answered: the SDP, and ICE servers, which are for the next one (api/README.md, 1)."""
+
+    sdp: str
+    turn_servers: tuple[IceServer, ...] = ()
+
+
+Target = PublishTarget | Answer
+"""Where video goes, as the API said: a room, or the other end of a peer connection."""
+
+
+@dataclass(frozen=True, slots=True)
 class PublishPlan:
     """What is published: frames per second, pixels (both even), bits per second at most, and the codec.
 
@@ -237,12 +261,27 @@ A run of them waits when the loop was late, and after each join."""
 
 
 class Publisher(Protocol):
-    """One joined room with one track."""
+    """One joined room, or one peer connection, with one track."""
 
-    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None:
+    async def source(self) -> Mapping[str, Any]:
+        """Where the API shall take the video from, in its own words (v0.2.yaml, Source). Asked at most once, before
+        the stream is created; a legacy offer gathers candidates first, which takes seconds.
+
+        Raises Transient.
+        """
+
+    async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         """Join, ask for the `first` picture, and publish with that in the track; return once it was sent.
 
-        It is asked for after the join, which may take many seconds. Raises Transient, Permanent, and what `first` does.
+        It is asked for after the join, which may take many seconds. `target` is what the API named, None when it named
+        nothing, as for a room of the user's own. Raises Transient, Permanent, and what `first` does.
+        """
+
+    async def rejoin(self) -> None:
+        """The path has changed, or does not answer: begin anew on it in the same room, with the same track, and return
+        once frames are answered for there.
+
+        Raises Transient when this room cannot do that now, or did not in time: then it is of no more use.
         """
 
     def push(self, media: Media) -> Wish:
@@ -264,12 +303,30 @@ class Publisher(Protocol):
 
 
 class Publishers(Protocol):
-    """Makes the publishers of one stream: one for each attempt."""
+    """Makes the publishers of one stream, by the transport that is in use now."""
+
+    @property
+    def transport(self) -> str:
+        """native, webrtc or livekit."""
+
+    @property
+    def rejoins(self) -> bool:
+        """Whether a publisher may follow another within one stream. Legacy streams end with their connection."""
 
     async def hardware(self) -> bool:
         """Whether pictures can be encoded as H.264 by this machine's own encoder. Tried once, which takes seconds."""
 
     def __call__(self, plan: PublishPlan) -> Publisher: ...
+
+    def joined(self) -> None:
+        """A publisher connected."""
+
+    def not_joined(self) -> bool:
+        """A publisher could not connect while the API says that the stream lives. Whether the transport is another
+        from now on."""
+
+    async def another(self) -> None:
+        """Return when a better transport is due to be tried, by a new stream; else never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +341,20 @@ class Inference:
 class StreamSpec:
     """What a stream asks of the API, in the API's own words (v0.2.yaml, StreamCreateRequest)."""
 
+    source: Mapping[str, Any]
     mode: str
     processing: Mapping[str, Any]
     inference: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseNow:
+    """Monotonic times in seconds: when the last keepalive that succeeded was sent, and until when the stream surely
+    lives (None: not known). `state` is what the API said of the video then: pending, active, idle, or empty."""
+
+    sent: float
+    until: float | None
+    state: str = ""
 
 
 class Session(Protocol):
@@ -299,14 +367,22 @@ class Session(Protocol):
     def stream_id(self) -> str: ...
 
     @property
-    def target(self) -> PublishTarget:
-        """Where to publish, with the newest token."""
+    def target(self) -> Target | None:
+        """Where to publish, with the newest token; None for a room of the user's own."""
+
+    @property
+    def lease(self) -> LeaseNow:
+        """What is known of the lease."""
 
     async def keep_lease(self) -> None:
         """Return never; renew the lease in time. Raises StreamGone, Refused or Permanent."""
 
     async def verify(self) -> None:
         """Ask now whether the stream still lives, as long as its lease may. Raises as `keep_lease` does."""
+
+    def path_changed(self) -> None:
+        """The kernel says that the way to the API is another, or it is doubted: give up what hangs on the old one,
+        ask for the lease and open the results socket anew, now."""
 
     def results(self) -> AsyncGenerator[Inference, None]:
         """Every result, reconnecting to the same stream as often as it takes. Raises as `keep_lease` does."""
@@ -324,6 +400,26 @@ class Api(Protocol):
 
     async def create(self, spec: StreamSpec) -> Session:
         """A new stream. Raises Transient, Refused or Permanent as the failure table says."""
+
+    async def resume(self, stream_id: str, url: str) -> Session:
+        """A stream that an earlier process created, with its room's URL: alive, its lease renewed, its token fresh.
+
+        Raises StreamGone when it lives no more, and as `create` does.
+        """
+
+    async def delete(self, stream_id: str) -> bool:
+        """End a stray of ours; whether that is settled (deleted, gone, or not ours to delete). Never raises."""
+
+
+class Paths(Protocol):
+    """What the kernel says of the ways to our peers."""
+
+    @property
+    def changes(self) -> int:
+        """How often the route or the source address towards a peer has changed so far."""
+
+    async def changed(self, since: int) -> int:
+        """Wait until there were more changes than `since`; how many there are then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ class Transient(OvershootdError):
         self.retry_after = retry_after
 
 
+class Unreachable(Transient):
+    """Nobody answers: no route, no resolver, a black hole. Asking costs a packet, so it is asked more often."""
+
+
 class Congested(Transient):
     """The path takes far less than what is passed on as the camera encodes it: encode it anew, with fewer bits."""
 

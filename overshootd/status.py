@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 LONGEST_LINE = 240
@@ -21,14 +21,68 @@ class State(StrEnum):
     DISABLED = "disabled"
 
 
+class Rung(StrEnum):
+    """What is being done for a stream's video to arrive; the ladder is climbed from top to bottom."""
+
+    STEADY = "steady"  # nothing: it arrives
+    KEEPALIVE = "keepalive"  # the API is asked whether the stream lives, until it answers
+    REJOIN = "rejoin"  # anew in the same room
+    NEW_ROOM = "new room"  # joining with the newest token
+    NEW_STREAM = "new stream"  # nothing of the old one is left
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The last time that video had to find a new way: `at` in seconds since the epoch, `seconds` that it took until
+    frames were answered for again, the `rung` that it took, and why."""
+
+    at: float
+    rung: Rung
+    seconds: float
+    why: str
+
+
+@dataclass(slots=True)
+class LastMinute:
+    """How many there were in the last 60 s, by the second; cheap enough for 120 a second. Times are monotonic."""
+
+    _counts: list[int] = field(default_factory=lambda: [0] * 60)
+    _newest: int = -60
+
+    def add(self, now: float) -> None:
+        self._forget(int(now))
+        self._counts[int(now) % 60] += 1
+
+    def count(self, now: float) -> int:
+        self._forget(int(now))
+        return sum(self._counts)
+
+    def _forget(self, second: int) -> None:
+        for passed in range(max(self._newest + 1, second - 59), second + 1):
+            self._counts[passed % 60] = 0
+        self._newest = max(self._newest, second)
+
+
 @dataclass(slots=True)
 class StreamState:
-    """One stream: its state, why it is not live, and its results so far. `last_result` is seconds since the epoch."""
+    """One stream: its state, why it is not live, and its results so far. `last_result` is seconds since the epoch.
+
+    `keepalive_sent`, `lease_until` and `token_at` are monotonic seconds, None while there are none.
+    """
 
     state: State = State.STARTING
     why: str = ""
     results: int = 0
     last_result: float | None = None
+    transport: str = ""
+    stream_id: str = ""
+    rung: Rung = Rung.STEADY
+    keepalive_sent: float | None = None
+    lease_until: float | None = None
+    token_at: float | None = None
+    switch: Switch | None = None
+    frames_minute: LastMinute = field(default_factory=LastMinute)
+    results_minute: LastMinute = field(default_factory=LastMinute)
 
 
 def status_line(streams: Mapping[str, StreamState], cameras: Mapping[str, str]) -> str:
