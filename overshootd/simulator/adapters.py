@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from overshootd.simulator.gateway import Answerer, Media, Watch
+from overshootd.simulator.gateway import Answerer, Media, RoomServer, Watch
 from overshootd.simulator.media import Eye, MediaAdapter
 from overshootd.simulator.options import LiveKitServer, Options
 
@@ -16,33 +16,38 @@ async def open_media(options: Options, url: str, stack: AsyncExitStack) -> tuple
 
     Raises OSError or RuntimeError with one clear sentence. What was started ends with `stack`.
     """
-    rooms, routes = await _rooms(options, url, stack)
+    rooms, routes, server = await _rooms(options, url, stack)
     await rooms.start()
     stack.push_async_callback(rooms.close)
-    return Media(rooms, _answerer(options, stack), _watch), routes
+    return Media(rooms, _answerer(options, stack), _watch, server), routes
 
 
-async def _rooms(options: Options, url: str, stack: AsyncExitStack) -> tuple[MediaAdapter, list[web.RouteDef]]:
+async def _rooms(
+    options: Options, url: str, stack: AsyncExitStack
+) -> tuple[MediaAdapter, list[web.RouteDef], RoomServer | None]:
     match options.media:
         case "embedded":
             from overshootd.simulator.embedded import EmbeddedRooms
 
             embedded = EmbeddedRooms(options.advertise, lambda: url)
-            return embedded, embedded.routes()
+            return embedded, embedded.routes(), None
         case "livekit-server":
             from overshootd.simulator.rooms import LiveKitRooms
 
-            server = options.livekit or await _child(options, stack)
-            return LiveKitRooms(server.url, server.key, server.secret), []
+            server, child = await _server(options, stack)
+            return LiveKitRooms(server.url, server.key, server.secret), [], child
 
 
-async def _child(options: Options, stack: AsyncExitStack) -> LiveKitServer:
+async def _server(options: Options, stack: AsyncExitStack) -> tuple[LiveKitServer, RoomServer | None]:
+    """The livekit-server to use, and the child that it is unless it was given."""
+    if options.livekit is not None:
+        return options.livekit, None
     from overshootd.simulator.livekit_child import LiveKitChild
 
     child = LiveKitChild(options.advertise)
     stack.push_async_callback(child.close)
     await child.start()
-    return LiveKitServer(child.url, child.key, child.secret)
+    return LiveKitServer(child.url, child.key, child.secret), child
 
 
 def _answerer(options: Options, stack: AsyncExitStack) -> Answerer:

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from overshootd.simulator.faults import LASTING, ONE_SHOT, OnStreams, mistakes
-from overshootd.simulator.gateway import Gateway
+from overshootd.simulator.gateway import Gateway, RoomServerError
 
 
 class Control:
@@ -52,7 +52,10 @@ class Control:
             return _wrong([f"the body is not JSON: {error}"])
         if isinstance(shot, OnStreams) and shot.stream_id is not None and not self._gateway.lives(shot.stream_id):
             return _wrong([f"stream_id: no stream {shot.stream_id} is alive"])
-        self._gateway.act(shot)
+        try:
+            await self._gateway.act(shot)
+        except RoomServerError as error:
+            return _wrong([str(error)])
         return web.json_response({"done": shot.model_dump(exclude_none=True)})
 
 

@@ -141,9 +141,21 @@ class Deploy(_Fault):
     fault: Literal["deploy"]
 
 
+class RoomServerKill(_Fault):
+    """Our livekit-server dies at once (SIGKILL): its rooms are gone and its ports refuse."""
+
+    fault: Literal["room_server_kill"]
+
+
+class RoomServerStart(_Fault):
+    """Our livekit-server starts again, on the same ports and with the same keys; nothing where it runs."""
+
+    fault: Literal["room_server_start"]
+
+
 OnOperation = Status | Latency | NotJson | Redirect | Hang | Cut
 LastingFault = OnOperation | Malformed | SlowInference | FailedInference
-OneShot = DropSockets | ExpireLeases | EndStreams | Credits | Deploy
+OneShot = DropSockets | ExpireLeases | EndStreams | Credits | Deploy | RoomServerKill | RoomServerStart
 
 AnyFault = LastingFault | OneShot
 

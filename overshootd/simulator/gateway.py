@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from overshootd.simulator.contract import Contract, Problem
-from overshootd.simulator.faults import Credits, Deploy, DropSockets, EndStreams, ExpireLeases, Faults, OneShot
+from overshootd.simulator.faults import (
+    Credits,
+    Deploy,
+    DropSockets,
+    EndStreams,
+    ExpireLeases,
+    Faults,
+    OneShot,
+    RoomServerKill,
+    RoomServerStart,
+)
 from overshootd.simulator.ledger import Ledger
 from overshootd.simulator.media import Eye, MediaAdapter
 from overshootd.simulator.requests import LiveKit, Native, StreamSpec, WebRTC, rule_problems, stream_spec
@@ -50,6 +60,20 @@ class ApiError(Exception):
         self.details = [{"field": problem.field, "message": problem.message} for problem in problems] or None
 
 
+class RoomServerError(Exception):
+    """The room server cannot be killed or started; one sentence."""
+
+
+class RoomServer(Protocol):
+    """A room server that is ours to end and to start again."""
+
+    async def kill(self) -> None:
+        """End it as a crash would. Idempotent."""
+
+    async def start(self) -> None:
+        """Returns when it answers. Raises RuntimeError when it does not. Idempotent."""
+
+
 class Answerer(Protocol):
     """Legacy streams: one peer connection for each."""
 
@@ -71,12 +95,15 @@ class Watch(Protocol):
 class Media:
     """Where video comes from, by the stream's source. `watch(url, token, eye)` raises OSError or RuntimeError.
 
+    `server` is None when the rooms are on no room server of ours.
+
     All of them bound their own waits; a join that is under way must not be cancelled (livekit-notes.md, "Traps").
     """
 
     rooms: MediaAdapter
     answerer: Answerer
     watch: Callable[[str, str, Eye], Awaitable[Watch]]
+    server: RoomServer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +220,8 @@ class Gateway:
     def lives(self, stream_id: str) -> bool:
         return stream_id in self._streams and self._streams[stream_id].ended is None
 
-    def act(self, shot: OneShot) -> None:
-        """Do a one-shot fault."""
+    async def act(self, shot: OneShot) -> None:
+        """Do a one-shot fault. Raises RoomServerError."""
         _LOG.info("fault: %s", shot.model_dump(exclude_none=True))
         match shot:
             case Credits():
@@ -207,6 +234,13 @@ class Gateway:
                 self._each(shot.stream_id, Stream.expire)
             case EndStreams():
                 self._each(shot.stream_id, lambda stream: stream.end(shot.reason))
+            case RoomServerKill():
+                await self._room_server().kill()
+            case RoomServerStart():
+                try:
+                    await self._room_server().start()
+                except RuntimeError as error:
+                    raise RoomServerError(str(error)) from error
 
     def end_all(self) -> None:
         """The process ends. Clients are not told that their streams did: for them this is a lost server."""
@@ -258,6 +292,11 @@ class Gateway:
                 except (OSError, RuntimeError) as error:
                     raise ApiError(400, "livekit_unreachable", f"could not join the room: {error}") from error
                 return {}
+
+    def _room_server(self) -> RoomServer:
+        if self._media.server is None:
+            raise RoomServerError("no livekit-server is ours: run with --media livekit-server, without --livekit-url")
+        return self._media.server
 
     def _publish(self, stream_id: str) -> dict[str, str]:
         access = self._media.rooms.publish_access(stream_id, self._terms.token_ttl)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import aiohttp
@@ -21,14 +22,15 @@ BINARY_VARIABLE = "OVERSHOOTD_LIVEKIT_SERVER"
 _KEY = "simulator"
 _READY = 15.0  # seconds; it takes 0.3 on two cores
 _END = 2.0  # seconds to end after each demand
+_POLITELY = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)  # the second: do not wait for participants
 _ATTEMPTS = 3  # a port that was free may be taken when the server binds it
 
 
 class LiveKitChild:
-    """Starts the server with `start` and ends it with `close`; `url`, `key` and `secret` are for LiveKitRooms.
+    """Starts the server with `start` and ends it with `close` or `kill`; `url`, `key` and `secret` are for LiveKitRooms.
 
     `address` is where it listens and what it offers for media, None for this machine's first that is not loopback.
-    `binary` as `find_binary` takes it. `start` may be used again after `close`: ports and keys stay.
+    `binary` as `find_binary` takes it. `start` may be used again after either end: ports and keys stay.
     """
 
     def __init__(self, address: str | None = None, binary: Path | None = None) -> None:
@@ -37,9 +39,19 @@ class LiveKitChild:
         self._process: asyncio.subprocess.Process | None = None
         self._ports: tuple[int, int, int] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._turn = asyncio.Lock()  # one start or end at a time
 
     async def start(self) -> None:
-        """Returns when it answers. Raises RuntimeError when it is not found, does not start or does not answer."""
+        """Returns when it answers. Raises RuntimeError when it is not found, does not start or does not answer.
+
+        Does nothing while it runs.
+        """
+        async with self._turn:
+            if self._process is None or self._process.returncode is not None:
+                self._clean()
+                await self._start()
+
+    async def _start(self) -> None:
         binary = find_binary(self._binary)
         address = await host_address(self._address) or first_address()
         self._directory = tempfile.TemporaryDirectory(prefix="overshootd-livekit-")
@@ -52,14 +64,26 @@ class LiveKitChild:
                 if not attempts_left:
                     raise RuntimeError(f"{binary} did not start: {self._last_words()}")
         except BaseException:
-            await self.close()
+            await self._end(_POLITELY)
             raise
 
     async def close(self) -> None:
         """End the child, pass or fail. Idempotent."""
+        async with self._turn:
+            await self._end(_POLITELY)
+
+    async def kill(self) -> None:
+        """End the child as a crash would: its clients learn it from their sockets. Idempotent."""
+        async with self._turn:
+            await self._end([signal.SIGKILL])
+
+    async def _end(self, demands: Iterable[signal.Signals]) -> None:
         if self._process is not None:
-            await _end(self._process)
+            await _end(self._process, demands)
             self._process = None
+        self._clean()
+
+    def _clean(self) -> None:
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
@@ -150,10 +174,10 @@ def _tied_to_us() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, demands: Iterable[signal.Signals]) -> None:
     if process.returncode is not None:
         return
-    for demand in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):  # the second: do not wait for participants
+    for demand in demands:
         process.send_signal(demand)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END):

@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from overshootd.simulator.adapters import open_media
 from overshootd.simulator.contract import Contract
 from overshootd.simulator.control import Control
 from overshootd.simulator.faults import AnyFault, Faults, OneShot
-from overshootd.simulator.gateway import Gateway, Media, Terms
+from overshootd.simulator.gateway import Gateway, Media, RoomServerError, Terms
 from overshootd.simulator.ledger import Ledger
 from overshootd.simulator.options import Options
 from overshootd.simulator.routes import BASE, Routes
@@ -103,10 +103,13 @@ async def _run(
     return ledger
 
 
-def _applier(gateway: Gateway) -> Callable[[AnyFault], None]:
-    def apply(fault: AnyFault) -> None:
+def _applier(gateway: Gateway) -> Callable[[AnyFault], Awaitable[None]]:
+    async def apply(fault: AnyFault) -> None:
         if isinstance(fault, OneShot):
-            gateway.act(fault)
+            try:
+                await gateway.act(fault)
+            except RoomServerError as error:  # it fails the run: the scenario asked for what did not happen
+                gateway.ledger.violated(f"{fault.fault}: {error}")
         else:
             _LOG.info("fault: %s", fault.model_dump(by_alias=True, exclude_none=True))
             gateway.faults.add(fault, time.monotonic())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,13 @@ def parse(entries: Any, name: str) -> list[Timed]:
     return sorted(timed, key=lambda one: one.at)
 
 
-async def play(scenario: Iterable[Timed], apply: Callable[[AnyFault], None]) -> None:
-    """Apply each fault at its time after now."""
+async def play(scenario: Iterable[Timed], apply: Callable[[AnyFault], Awaitable[None]]) -> None:
+    """Apply each fault at its time after now; later where the one before took longer."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     for timed in scenario:
         await asyncio.sleep(start + timed.at - loop.time())
-        apply(timed.fault)
+        await apply(timed.fault)
 
 
 def _entry(entry: Any) -> Timed | list[str]:

@@ -46,7 +46,7 @@ async def test_faults_are_applied_in_order_and_not_early() -> None:
     loop = asyncio.get_running_loop()
     start, applied = loop.time(), list[tuple[str, float]]()
 
-    def apply(fault: AnyFault) -> None:
+    async def apply(fault: AnyFault) -> None:
         applied.append((fault.fault, loop.time() - start))
 
     entries: list[Any] = [{"at": 0.1, "fault": "deploy"}, {"fault": "hang"}]
