@@ -27,7 +27,7 @@ _ATTEMPTS = 3  # a port that was free may be taken when the server binds it
 
 
 class LiveKitChild:
-    """Starts the server with `start` and ends it with `close` or `kill`; `url`, `key` and `secret` are for LiveKitRooms.
+    """Starts the server with `start` and ends it with `close` or `kill`; `url`, `key`, `secret` are for LiveKitRooms.
 
     `address` is where it listens and what it offers for media, None for this machine's first that is not loopback.
     `binary` as `find_binary` takes it. `start` may be used again after either end: ports and keys stay.
