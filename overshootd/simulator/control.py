@@ -19,6 +19,7 @@ class Control:
     def table(self) -> list[web.RouteDef]:
         return [
             web.get("/ledger", self._ledger),
+            web.get("/arrivals", self._arrivals),
             web.get("/faults", self._get_faults),
             web.put("/faults", self._put_faults),
             web.post("/actions/{name}", self._act),
@@ -26,6 +27,14 @@ class Control:
 
     async def _ledger(self, request: web.Request) -> web.Response:
         return web.json_response(self._gateway.ledger.to_json(time.monotonic()))
+
+    async def _arrivals(self, request: web.Request) -> web.Response:
+        """Of each stream, when frames came and results were sent; only those since `?since=`, monotonic seconds."""
+        try:
+            since = float(request.query.get("since", 0))
+        except ValueError:
+            return _wrong([f"since: {request.query['since']!r} is not a number of seconds"])
+        return web.json_response(self._gateway.ledger.arrivals(time.monotonic(), since))
 
     async def _get_faults(self, request: web.Request) -> web.Response:
         return web.json_response(self._gateway.faults.to_json(time.monotonic()))

@@ -14,6 +14,9 @@ from typing import Any
 CENTS_PER_SECOND = 0.02
 INITIAL_CENTS = 10_000.0
 KEPT_AGES = 10_000
+KEPT_ARRIVALS = 10_000
+"""Of a stream, the newest: eleven minutes at 15 frames a second."""
+
 KEPT_VIOLATIONS = 1_000
 KEPT_STREAMS = 1_000
 
@@ -68,6 +71,23 @@ class StreamEntry:
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_AGES))
     violations: int = 0
     end_reason: str | None = None
+    ended: float | None = None
+    frames: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
+    results: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
+    """When frames arrived, and when results were sent."""
+
+    def frame(self, now: float) -> None:
+        self.frames_arrived += 1
+        self.frames.append(now)
+
+    def result_sent(self, now: float) -> None:
+        self.sent += 1
+        self.results.append(now)
+
+    def end(self, reason: str, now: float) -> None:
+        """Bill the rest."""
+        self.charge(now)
+        self.end_reason, self.ended = reason, now
 
     def charge(self, now: float) -> Charge:
         """Bill the time since the last charge, as far as the account's credits reach."""
@@ -93,6 +113,16 @@ class StreamEntry:
             "age_p50_ms": percentile(self.ages_ms, 50),
             "age_p95_ms": percentile(self.ages_ms, 95),
             "ages_ms": [round(age, 1) for age in self.ages_ms],
+        }
+
+    def arrivals(self, since: float) -> dict[str, Any]:
+        """From when to when it lived, and what came and went since then."""
+        return {
+            "created": self.created,
+            "ended": self.ended,
+            "end_reason": self.end_reason,
+            "frames": [at for at in self.frames if at >= since],
+            "results": [at for at in self.results if at >= since],
         }
 
 
@@ -124,6 +154,10 @@ class Ledger:
     def set_credits(self, cents: float) -> None:
         for account in self.accounts.values():
             account.cents = cents
+
+    def arrivals(self, now: float, since: float) -> dict[str, Any]:
+        """All streams' frames and results since then. The clock is the machine's, so other processes may compare."""
+        return {"now": now, "streams": {entry.stream_id: entry.arrivals(since) for entry in self.streams.values()}}
 
     def to_json(self, now: float) -> dict[str, Any]:
         streams = list(self.streams.values())

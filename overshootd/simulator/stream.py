@@ -73,7 +73,7 @@ class Stream:
         if self.ended is not None:
             return
         now = time.monotonic()
-        self.entry.frames_arrived += 1
+        self.entry.frame(now)
         self._intake.arrived(frame, now)
         self._sampler.arrived(frame, self.entry.frames_arrived)
         if self._due is None:
@@ -109,8 +109,8 @@ class Stream:
         if self.ended is not None:
             return
         _LOG.info("%s: ended: %s", self.stream_id, reason)
-        self.entry.charge(time.monotonic())
-        self.ended = self.entry.end_reason = reason
+        self.entry.end(reason, time.monotonic())
+        self.ended = reason
         self._sampler.clear()
         self.close_sockets(Close(1001, reason))
         self._wake.set()
@@ -263,7 +263,7 @@ class Stream:
         if not self._subscribers:
             self.entry.unheard += 1
             return
-        self.entry.sent += 1
+        self.entry.result_sent(time.monotonic())
         malformed = self._faults.first(Malformed, time.monotonic())
         message = spoil(malformed, result) if malformed else json.dumps(result)
         for subscriber in self._subscribers:

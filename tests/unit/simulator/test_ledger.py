@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.simulator.ledger import CENTS_PER_SECOND, INITIAL_CENTS, KEPT_STREAMS, Ledger, percentile
+from overshootd.simulator.ledger import CENTS_PER_SECOND, INITIAL_CENTS, KEPT_ARRIVALS, KEPT_STREAMS, Ledger, percentile
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=20))
@@ -73,3 +73,28 @@ def test_a_percentile_is_one_of_the_values(values: list[float], percent: int) ->
 def test_percentiles_of_a_hundred() -> None:
     assert [percentile(range(1, 101), percent) for percent in (0, 50, 95, 100)] == [1, 50, 95, 100]
     assert percentile([], 50) is None
+
+
+def test_a_streams_arrivals_tell_its_life_and_what_came_since() -> None:
+    ledger = Ledger(["key"])
+    entry = ledger.open("s", "key", "native", "frame", now=1.0)
+    for at in (2.0, 3.0, 4.0):
+        entry.frame(at)
+    entry.result_sent(3.5)
+    entry.end("client_requested", 5.0)
+    life = {"created": 1.0, "ended": 5.0, "end_reason": "client_requested"}
+    assert ledger.arrivals(6.0, since=3.0) == {
+        "now": 6.0,
+        "streams": {"s": {**life, "frames": [3, 4], "results": [3.5]}},
+    }
+    assert (entry.frames_arrived, entry.sent, entry.seconds_charged) == (3, 1, 4.0)
+
+
+def test_of_arrivals_only_the_newest_are_kept() -> None:
+    entry = Ledger(["key"]).open("s", "key", "native", "frame", now=0.0)
+    for at in range(KEPT_ARRIVALS + 5):
+        entry.frame(at)
+        entry.result_sent(at)
+    arrivals = entry.arrivals(since=0.0)
+    assert len(arrivals["frames"]) == len(arrivals["results"]) == KEPT_ARRIVALS
+    assert arrivals["frames"][0] == 5
