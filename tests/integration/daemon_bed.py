@@ -142,8 +142,8 @@ class Daemon(Process):
 
 
 @asynccontextmanager
-async def daemon(folder: Path, config: Json) -> AsyncIterator[Daemon]:
-    """`overshootd run` with this configuration."""
+async def daemon(folder: Path, config: Json, **environ: str) -> AsyncIterator[Daemon]:
+    """`overshootd run` with this configuration, in this environment."""
     path = folder / "overshootd.yaml"
     path.write_text(yaml.safe_dump(config))
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -151,7 +151,8 @@ async def daemon(folder: Path, config: Json) -> AsyncIterator[Daemon]:
     manager.bind(str(folder / "notify"))
     try:
         log = folder / "daemon.log"
-        async with overshootd(log, "run", "-c", str(path), NOTIFY_SOCKET=str(folder / "notify")) as started:
+        environ |= {"NOTIFY_SOCKET": str(folder / "notify")}
+        async with overshootd(log, "run", "-c", str(path), **environ) as started:
             yield Daemon(started.process, log, folder / "results", manager)
     finally:
         manager.close()
