@@ -17,7 +17,7 @@ from overshootd.backoff import Backoff
 from overshootd.simulator.media import ArrivedFrame, Eye, Luma
 
 _LOG = logging.getLogger(__name__)
-_REJOIN = Backoff(base=0.25, cap=5.0, floor=0.1)
+_REJOIN = Backoff(base=0.25, cap=0.75, floor=0.1)  # a refused attempt takes 80 ms and keeps no memory
 _SUCCESSION = 1.0  # seconds; who is evicted by its own next connection leaves first, for no reason that one could tell
 _STREAM_END = 2.0  # seconds for the SDK to end a video stream; a millisecond in fact
 
@@ -26,7 +26,7 @@ class Watcher:
     """A subscriber's stay in a room. Joins at `start`, rejoins by itself when it is thrown out, leaves at `close`.
 
     `token` gives the access token of each attempt. `publisher` is the identity whose leaving counts; None: whoever
-    published. The SDK heals short losses itself; while it does, nobody is reported as having left.
+    published. While it rejoins, nobody is reported as having left.
     """
 
     def __init__(self, url: str, token: Callable[[], str], eye: Eye, publisher: str | None = None) -> None:
@@ -63,10 +63,14 @@ class Watcher:
             try:
                 await visit.connect(self._url, self._token())
             except rtc.ConnectError as error:
+                if failures == 0:
+                    _LOG.warning("cannot watch a room on %s, and keep trying: %s", self._url, error.message)
                 self._failed(error)
                 await self._pause(_REJOIN.delay(failures, random.uniform))
                 failures += 1
                 continue
+            if failures:
+                _LOG.info("watching a room on %s after %d attempts", self._url, failures)
             failures = 0
             if not self._joined.done():
                 self._joined.set_result(None)
@@ -79,7 +83,6 @@ class Watcher:
                 await self._wake.wait()
 
     def _failed(self, error: rtc.ConnectError) -> None:
-        _LOG.warning("cannot watch a room on %s: %s", self._url, error.message)
         if not self._joined.done():
             self._joined.set_exception(error)
             self._joined.exception()  # whoever used `start` alone does not ask for it
@@ -97,6 +100,9 @@ class _Visit:
         self._room.on("track_unsubscribed", self._track_unsubscribed)
         self._room.on("participant_disconnected", self._participant_disconnected)
         self._room.on("disconnected", lambda _reason: ended.set())
+        # Beside a room server on the same machine, this means that it died. The SDK's own attempts come up to 7 s
+        # apart, and until one succeeds we would see nothing of a publisher that is back long since.
+        self._room.on("reconnecting", ended.set)
 
     async def connect(self, url: str, token: str) -> None:
         """Raises rtc.ConnectError. Must not be cancelled (livekit-notes.md, "Traps")."""
