@@ -7,17 +7,21 @@ import os
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from overshootd import __version__
+from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import StreamConfig
-from overshootd.config.secret import Redactor
-from overshootd.contracts import Api, Log, Publishers
+from overshootd.config.secret import Redactor, Secret
+from overshootd.contracts import Api, Log, Paths, Publishers
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
+from overshootd.resume import ResumeStore
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
 from overshootd.status import status_line
@@ -46,7 +50,7 @@ def run(path: Path) -> int:
         return CONFIG
     code = SOFTWARE
     try:
-        code = asyncio.run(_main(loaded, redactor, log))
+        code = asyncio.run(_main(path, loaded, redactor, log))
     except ConfigError as error:
         log.error(str(error))
         code = CONFIG
@@ -58,7 +62,7 @@ def run(path: Path) -> int:
     os._exit(code)
 
 
-async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
+async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int:
     """Raises ConfigError when results cannot be stored."""
     # Not before the signals are held: it imports NumPy, whose threads would take them.
     from overshootd.daemon import Daemon, initial_states
@@ -77,9 +81,10 @@ async def _main(loaded: Loaded, redactor: Redactor, log: Log) -> int:
         await _open_spool(spool, log, needed=any(stream.enabled for stream in loaded.streams.values()))
         notifier.status(status_line(states, {}))
         notifier.ready()
-        outside = Outside(loaded, redactor, log)
+        outside = Outside(path, loaded, redactor, log)
         closing.push_async_callback(outside.close)
-        daemon = Daemon(loaded, states, log, disk, spool, notifier.status, redactor.redact)
+        store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
+        daemon = Daemon(loaded, states, log, disk, spool, store, notifier.status, redactor.redact)
         await daemon.run(asked, outside)
         notifier.stopping()
     return AGAIN if asked.result() is Ending.RESTART else OK
@@ -133,15 +138,38 @@ async def _close_spool(spool: Spool, log: Log) -> None:
         log.error(f"the spool was not closed in order: {str(error) or 'no answer'}")
 
 
+class Key:
+    """An API key that may be another by the time it is refused: whoever replaced it need not restart us."""
+
+    def __init__(self, key: Secret, read: Callable[[], Secret | None], hide: Callable[[Secret], None]) -> None:
+        self._key, self._read, self._hide = key, read, hide
+
+    def __call__(self, again: bool) -> Secret:
+        """The key; `again`: as it is written now, which takes some milliseconds."""
+        if again and (key := self._read()) is not None and key != self._key:
+            self._key = key
+            self._hide(key)
+        return self._key
+
+
+class NoWord:
+    changes = 0
+
+    async def changed(self, since: int) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+
 class Outside:
     """What connects the streams to the world: one HTTP pool, one TLS truth, one SDK. Satisfies daemon.Outside."""
 
-    def __init__(self, loaded: Loaded, redactor: Redactor, log: Log) -> None:
+    def __init__(self, path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> None:
         # Imported once the service counts as started: the SDK takes a second on a slow board.
         from overshootd.api.http import Http
         from overshootd.publish.choose import Encoders
         from overshootd.publish.livekit import LiveKit
 
+        self._path = path
         self._loaded = loaded
         self._redactor = redactor
         self._log = log
@@ -149,19 +177,39 @@ class Outside:
         self._http = Http(self._tls, f"overshootd/{__version__}")
         self._livekit = LiveKit()
         self._encoders = Encoders(log)
+        self.paths: Paths = NoWord()
+
+    async def watch(self) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
 
     def api(self, name: str, config: StreamConfig) -> Api:
+        return self._api(name, config.key or self._loaded.key)
+
+    def ender(self, name: str) -> Api | None:
+        config = self._loaded.streams.get(name)
+        key = config.key if config is not None and config.key is not None else self._loaded.key
+        return None if key is None else self._api(name, key)
+
+    def _api(self, name: str, key: Secret | None) -> Api:
         from overshootd.api.v02 import V02
 
-        key = config.key or self._loaded.key
         assert key is not None, "the loader breaks a stream that has no key"
         log = self._log.bind(stream=name)
-        return V02(self._http, self._tls, self._loaded.api.base_url, key, log, self._redactor.remember)
+        read = Key(key, lambda: self._key_of(name), self._redactor.remember)
+        return V02(self._http, self._tls, self._loaded.api.base_url, read, log, self._redactor.remember)
 
-    def publishers(self, name: str) -> Publishers:
+    def _key_of(self, name: str) -> Secret | None:
+        """The stream's key as the configuration has it now."""
+        loaded = load(self._path, os.environ)
+        config = loaded.streams.get(name)
+        return config.key if config is not None and config.key is not None else loaded.key
+
+    def publishers(self, name: str, config: StreamConfig) -> Publishers:
         from overshootd.publish.choose import StreamPublishers
 
-        return StreamPublishers(self._livekit, self._encoders, self._log.bind(stream=name))
+        log = self._log.bind(stream=name)
+        return StreamPublishers(config.transport.type, self._livekit, self._encoders, log)
 
     async def close(self) -> None:
         await self._encoders.close()

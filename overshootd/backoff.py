@@ -35,3 +35,7 @@ NETWORK = Backoff(base=0.5, cap=30.0)
 
 REFUSED = Backoff(base=120.0, cap=900.0, floor=30.0)
 """For what a person must mend: a bad key or no credits. Asking faster mends nothing."""
+
+UNREACHABLE = Backoff(base=0.5, cap=5.0)
+"""While nobody answers at all: a packet each costs nothing, and a path that comes back without a word from the kernel
+shall be found within seconds."""

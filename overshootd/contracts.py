@@ -277,6 +277,10 @@ class Publisher(Protocol):
         nothing, as for a room of the user's own. Raises Transient, Permanent, and what `first` does.
         """
 
+    @property
+    def connected(self) -> bool:
+        """Whether `rejoin` is worth a try: the library has not given up, nor begun something of its own."""
+
     async def rejoin(self) -> None:
         """The path has changed, or does not answer: begin anew on it in the same room, with the same track, and return
         once frames are answered for there.
@@ -349,11 +353,13 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class LeaseNow:
-    """Monotonic times in seconds: when the last keepalive that succeeded was sent, and until when the stream surely
-    lives (None: not known). `state` is what the API said of the video then: pending, active, idle, or empty."""
+    """Monotonic times in seconds: when the last keepalive that succeeded was sent, until when the stream surely lives
+    (None: not known), and when the newest token came (None: the API gives none). `state` is what the API said of the
+    video then: pending, active, idle, or empty."""
 
     sent: float
     until: float | None
+    token: float | None = None
     state: str = ""
 
 
@@ -391,8 +397,8 @@ class Session(Protocol):
 
     async def info(self) -> Mapping[str, Any]: ...
 
-    async def close(self) -> None:
-        """DELETE: ends billing. Bounded by a few seconds; a failure is logged, for the lease ends it anyway."""
+    async def close(self) -> bool:
+        """DELETE: ends billing. Bounded by a few seconds; whether that is settled. A failure is logged."""
 
 
 class Api(Protocol):
@@ -409,6 +415,22 @@ class Api(Protocol):
 
     async def delete(self, stream_id: str) -> bool:
         """End a stray of ours; whether that is settled (deleted, gone, or not ours to delete). Never raises."""
+
+
+class Leftovers(Protocol):
+    """The streams of ours that exist at the API, over restarts of this process too."""
+
+    def kept(self, stream: str) -> tuple[str, str] | None:
+        """The id and the room's URL of the one that an earlier process left for this stream to resume."""
+
+    async def cleared(self) -> None:
+        """Wait, but not for ever, until strays are deleted: a key has five streams, ghosts included."""
+
+    async def created(self, stream: str, session: Session, transport: str) -> None:
+        """It exists: remembered, in case this process dies."""
+
+    async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None:
+        """It is over. Unless that is `settled` at the API, it is a stray from now on."""
 
 
 class Paths(Protocol):

@@ -16,12 +16,15 @@ from overshootd.capture.recovery import Recoverer
 from overshootd.capture.scrutiny import Scrutiny
 from overshootd.clock import clock_synced
 from overshootd.config.cameras import RealCamera, RtspCamera
+from overshootd.config.fingerprint import stream_fingerprint
 from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import Api, CameraState, Log, Publishers, Subscription
+from overshootd.contracts import Api, CameraState, Log, Paths, Publishers, Subscription
 from overshootd.errors import ConfigError
+from overshootd.leftovers import Streams
 from overshootd.pacing import need, period
 from overshootd.records import Records
+from overshootd.resume import ResumeStore
 from overshootd.route import Routes
 from overshootd.sinks.choose import sink_for
 from overshootd.sinks.delivery import Delivery
@@ -55,7 +58,16 @@ class Outside(Protocol):
 
     def api(self, name: str, config: StreamConfig) -> Api: ...
 
-    def publishers(self, name: str) -> Publishers: ...
+    def publishers(self, name: str, config: StreamConfig) -> Publishers: ...
+
+    @property
+    def paths(self) -> Paths: ...
+
+    async def watch(self) -> NoReturn:
+        """Learn of the kernel where the paths to our peers go."""
+
+    def ender(self, name: str) -> Api | None:
+        """What can end a stream of this name, which may be configured no more; None without a key."""
 
 
 @dataclass(slots=True)
@@ -116,6 +128,7 @@ class Daemon:
         log: Log,
         disk: Disk,
         spool: Spool,
+        store: ResumeStore,
         tell: Callable[[str], None],
         redact: Callable[[str], str],
     ) -> None:
@@ -125,6 +138,7 @@ class Daemon:
         self._log = log
         self._disk = disk
         self._spool = spool
+        self._store = store
         self._tell = tell
         self._redact = redact
         self._keep_streams = False
@@ -169,9 +183,13 @@ class Daemon:
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         cameras = self._cameras()
+        streams = Streams(self._store, self._fingerprints(), outside.ender, outside.paths, self._log)
+        await streams.load()
         try:
             async with asyncio.TaskGroup() as tasks:
-                feeds = {name: self._run_camera(name, streams, outside, tasks) for name, streams in cameras.items()}
+                tasks.create_task(outside.watch(), name="network")
+                tasks.create_task(streams.run(), name="strays")
+                feeds = {name: self._run_camera(name, fed, streams, outside, tasks) for name, fed in cameras.items()}
                 devices = [feeds[name] for name, streams in cameras.items() if _is_device(streams)]
                 if devices:
                     tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
@@ -192,19 +210,24 @@ class Daemon:
         return cameras
 
     def _run_camera(
-        self, camera: str, streams: Mapping[str, StreamConfig], outside: Outside, tasks: asyncio.TaskGroup
+        self,
+        camera: str,
+        fed: Mapping[str, StreamConfig],
+        streams: Streams,
+        outside: Outside,
+        tasks: asyncio.TaskGroup,
     ) -> CameraFeed:
         """Begin a camera and its streams."""
-        records = {name: self._records(name, config) for name, config in streams.items()}
+        records = {name: self._records(name, config) for name, config in fed.items()}
         log = self._log.bind(camera=camera)
         said = CameraWord(camera, log, list(records.values()), self._camera_troubles, self._changed)
-        feed = self._feed(camera, next(iter(streams.values())), said)
-        for name, config in streams.items():
+        feed = self._feed(camera, next(iter(fed.values())), said)
+        for name, config in fed.items():
             # All before the feed runs: so it opens once, at the most that any of them needs.
             subscription = feed.subscribe(need(config.processing, config.publish), config.view)
             tasks.create_task(records[name].run(), name=f"records of {name}")
             tasks.create_task(
-                self._run_stream(name, config, subscription, records[name], outside), name=f"stream {name}"
+                self._run_stream(name, config, subscription, records[name], streams, outside), name=f"stream {name}"
             )
         tasks.create_task(feed.run(), name=f"camera {camera}")
         return feed
@@ -225,23 +248,42 @@ class Daemon:
         )
 
     async def _run_stream(
-        self, name: str, config: StreamConfig, camera: Subscription, records: Records, outside: Outside
+        self,
+        name: str,
+        config: StreamConfig,
+        camera: Subscription,
+        records: Records,
+        streams: Streams,
+        outside: Outside,
     ) -> None:
         log = self._log.bind(stream=name)
         parts = Parts(
-            config,
-            camera,
-            outside.api(name, config),
-            outside.publishers(name),
-            records,
-            lambda: self._keep_streams,
-            Routes(log),
+            name=name,
+            config=config,
+            camera=camera,
+            api=outside.api(name, config),
+            publishers=outside.publishers(name, config),
+            records=records,
+            keep_stream=lambda: self._keep_streams,
+            routes=Routes(log),
+            paths=outside.paths,
+            leftovers=streams,
+            log=log,
         )
         try:
-            await StreamLife(lambda: attempt(parts), records, log).run()
+            await StreamLife(lambda: attempt(parts), records, outside.paths, log).run()
         finally:
             camera.close()
             await records.close()
+
+    def _fingerprints(self) -> dict[str, str]:
+        """What each stream is at the API, in a word: another word, another stream."""
+        api, key = self._loaded.api, self._loaded.key
+        return {
+            name: stream_fingerprint(config, api, own)
+            for name, config in self._enabled.items()
+            if (own := config.key or key) is not None
+        }
 
     def _records(self, name: str, config: StreamConfig) -> Records:
         return Records(

@@ -1,23 +1,24 @@
-"""One attempt of one stream, on one page: open a session, join its room, then pump frames, keep the lease, deliver
+"""One attempt of one stream, on one page: take up a session, keep video arriving in its room, keep the lease, deliver
 results.
 
-The first failure ends the attempt; everything closes in reverse.
+The first failure that nothing of this session can mend ends the attempt; everything closes in reverse.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from overshootd.config.model import ClipProcessing, FrameProcessing, StreamConfig
+from overshootd.config.model import StreamConfig
 from overshootd.contracts import (
-    APART_SECONDS,
     Api,
     CaptureFormat,
+    Leftovers,
+    Log,
+    Paths,
     Publisher,
     Publishers,
     PublishPlan,
@@ -27,9 +28,9 @@ from overshootd.contracts import (
 )
 from overshootd.errors import CameraEnded, CameraLost, Congested, Permanent, Refused, StreamGone, Transient
 from overshootd.pacing import Pacer, period, plan, rate
+from overshootd.presence import Presence
 from overshootd.records import Records
 from overshootd.route import Kind, Routes
-from overshootd.wishes import Wishes
 
 CREATE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 5.0
@@ -43,6 +44,7 @@ WORST_FIRST = (Permanent, CameraEnded, Refused, StreamGone, CameraLost, Transien
 class Parts:
     """What an attempt is made of. `keep_stream` says at the end whether the API's stream is left for a next process."""
 
+    name: str
     config: StreamConfig
     camera: Subscription
     api: Api
@@ -50,6 +52,9 @@ class Parts:
     records: Records
     keep_stream: Callable[[], bool]
     routes: Routes
+    paths: Paths
+    leftovers: Leftovers
+    log: Log
 
 
 async def attempt(parts: Parts) -> NoReturn:
@@ -57,27 +62,34 @@ async def attempt(parts: Parts) -> NoReturn:
     # A stream is billed from its creation: none is made before the camera gives pictures.
     camera = await parts.camera.ready()
     publishing, kind = await _plan(parts, camera)
-    session = await _create(parts.api, spec(parts.config))
     publisher = parts.publishers(publishing)
+    try:
+        session = await _session(parts, publisher)
+    except BaseException:
+        await publisher.close()
+        raise
+    presence = _presence(parts, session, publisher, publishing)
     _start(parts.camera, camera, kind, publishing)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(session.keep_lease(), name="lease")
-            tasks.create_task(_publish(parts.camera, publisher, publishing, session), name="publish")
-            tasks.create_task(_deliver(session, parts), name="results")
+            tasks.create_task(presence.run(), name="publish")
+            tasks.create_task(_deliver(session, parts, presence), name="results")
+            tasks.create_task(_better(parts.publishers), name="better transport")
     except BaseExceptionGroup as group:
         if group.subgroup(Congested):
             parts.routes.remember_congestion()
         raise reason(group) from group
     finally:
         parts.camera.stop()
-        await _close(publisher, session, parts.keep_stream())
+        await _close(presence, session, parts)
     raise AssertionError("unreachable: the tasks never return")
 
 
-def spec(config: StreamConfig) -> StreamSpec:
+def spec(config: StreamConfig, source: Mapping[str, Any]) -> StreamSpec:
     """The create request's words."""
     return StreamSpec(
+        source=source,
         mode=config.mode,
         processing=config.processing.model_dump(exclude_none=True),
         inference=config.inference.model_dump(exclude_none=True),
@@ -95,11 +107,6 @@ def reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
-
-
-def silence_limit(processing: FrameProcessing | ClipProcessing) -> float:
-    """Seconds without any result after which the stream is not believed any more."""
-    return max(120.0, 5.0 * period(processing))
 
 
 async def _plan(parts: Parts, camera: CaptureFormat) -> tuple[PublishPlan, Kind]:
@@ -120,6 +127,24 @@ def _start(subscription: Subscription, camera: CaptureFormat, kind: Kind, publis
             subscription.start_encoded()
 
 
+async def _session(parts: Parts, publisher: Publisher) -> Session:
+    """The one that an earlier process left, or a new one."""
+    if (kept := parts.leftovers.kept(parts.name)) is not None:
+        try:
+            session = await parts.api.resume(*kept)
+        except StreamGone as error:
+            parts.log.info(f"not resumed: {error}", stream_id=kept[0])
+            await parts.leftovers.ended(parts.name, kept[0], settled=True)
+        else:
+            parts.log.info("resumed", stream_id=session.stream_id)
+            return session
+    source = await publisher.source()
+    await parts.leftovers.cleared()
+    session = await _create(parts.api, spec(parts.config, source))
+    await parts.leftovers.created(parts.name, session, parts.publishers.transport)
+    return session
+
+
 async def _create(api: Api, wanted: StreamSpec) -> Session:
     creating = asyncio.create_task(api.create(wanted), name="create")
     try:
@@ -132,45 +157,39 @@ async def _create(api: Api, wanted: StreamSpec) -> Session:
         raise
 
 
-async def _publish(camera: Subscription, publisher: Publisher, publishing: PublishPlan, session: Session) -> None:
-    await publisher.connect(session.target, camera.next)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(publisher.watch(), name="watch")
-        if publishing.encoded:
-            tasks.create_task(_pass_on(camera, publisher, Wishes(publishing.max_bitrate // 1000)), name="pump")
-        else:
-            tasks.create_task(_pump(camera, publisher), name="pump")
+def _presence(parts: Parts, session: Session, publisher: Publisher, publishing: PublishPlan) -> Presence:
+    state = parts.records.state
+    state.transport, state.stream_id = parts.publishers.transport, session.stream_id
+    return Presence(
+        session=session,
+        publishers=parts.publishers,
+        publisher=publisher,
+        plan=publishing,
+        camera=parts.camera,
+        paths=parts.paths,
+        period=period(parts.config.processing),
+        state=state,
+        changed=parts.records.changed,
+        log=parts.log.bind(stream_id=session.stream_id),
+    )
 
 
-async def _pump(camera: Subscription, publisher: Publisher) -> NoReturn:
-    while True:
-        publisher.push(await camera.next())
-
-
-async def _pass_on(camera: Subscription, publisher: Publisher, wishes: Wishes) -> NoReturn:
-    while True:
-        wish = wishes.told(publisher.push(await camera.next()), time.monotonic())
-        if any(wish):
-            camera.feedback(*wish)
-        await asyncio.sleep(APART_SECONDS)
-
-
-async def _deliver(session: Session, parts: Parts) -> NoReturn:
-    limit = silence_limit(parts.config.processing)
+async def _deliver(session: Session, parts: Parts, presence: Presence) -> None:
     async with aclosing(session.results()) as results:
-        while True:
-            try:
-                async with asyncio.timeout(limit):
-                    result = await anext(results)
-            except TimeoutError as error:
-                raise Transient(f"no result for {limit:g} s") from error
+        async for result in results:
+            presence.proved()
             await parts.records.result(result, session.stream_id)
 
 
-async def _close(publisher: Publisher, session: Session, keep_stream: bool) -> None:
-    closing = [asyncio.create_task(publisher.close(), name="leave")]
-    if not keep_stream:
-        closing.append(asyncio.create_task(session.close(), name="delete"))
+async def _better(publishers: Publishers) -> NoReturn:
+    await publishers.another()
+    raise StreamGone("the native transport is tried again")
+
+
+async def _close(presence: Presence, session: Session, parts: Parts) -> None:
+    closing: list[asyncio.Task[Any]] = [asyncio.create_task(presence.close(), name="leave")]
+    if not parts.keep_stream():
+        closing.append(asyncio.create_task(_end(session, parts), name="delete"))
     try:
         await _within(CLOSE_TIMEOUT, closing)
     except asyncio.CancelledError:
@@ -180,6 +199,11 @@ async def _close(publisher: Publisher, session: Session, keep_stream: bool) -> N
     for task in closing:
         if not task.cancelled():
             task.result()
+
+
+async def _end(session: Session, parts: Parts) -> None:
+    settled = await session.close()
+    await parts.leftovers.ended(parts.name, session.stream_id, settled=settled)
 
 
 async def _within(seconds: float, tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from overshootd.backoff import NETWORK, REFUSED, Backoff, Uniform
-from overshootd.contracts import Log
-from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient
+from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff, Uniform
+from overshootd.contracts import Log, Paths
+from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient, Unreachable
 from overshootd.records import Records
 from overshootd.status import State
 
@@ -25,13 +25,16 @@ CAMERA = Backoff(base=0.05, cap=5.0)
 this only keeps one that is lost again at every attempt from keeping the processor busy, and the API."""
 
 
+BACKOFFS = ((Refused, REFUSED), (Unreachable, UNREACHABLE))
+
+
 def delay(error: Exception, failures: int, uniform: Uniform) -> float:
     """Seconds until the next attempt, `failures` having failed in a row before this one. Pure."""
     if isinstance(error, StreamGone) and failures == 0:
         return 0.0  # "new stream at once" (api/README.md)
     if isinstance(error, CameraLost):
         return CAMERA.delay(failures, uniform)
-    backoff = REFUSED if isinstance(error, Refused) else NETWORK
+    backoff = next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
     return backoff.delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
 
 
@@ -42,6 +45,7 @@ class StreamLife:
 
     attempt: Callable[[], Awaitable[None]]
     records: Records
+    paths: Paths
     log: Log
 
     async def run(self) -> None:
@@ -59,8 +63,22 @@ class StreamLife:
                     await self.records.enter(State.REFUSED if isinstance(error, Refused) else State.WAITING, str(error))
             worked = self.records.state.results > results and time.monotonic() - began > STABLE_SECONDS
             failures = 0 if worked else failures
-            await asyncio.sleep(delay(error, failures, random.uniform))
-            failures += 1
+            if await self._pause(delay(error, failures, random.uniform), error):
+                failures = 0
+            else:
+                failures += 1
+
+    async def _pause(self, seconds: float, error: Exception) -> bool:
+        """Wait so long, or until the path changes, where that is what ailed it; whether it did."""
+        if not isinstance(error, Unreachable):
+            await asyncio.sleep(seconds)
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self.paths.changed(self.paths.changes)
+        except TimeoutError:
+            return False
+        return True
 
     async def _try(self) -> Exception:
         try:

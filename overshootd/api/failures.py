@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from overshootd.errors import OvershootdError, Permanent, Refused, StreamGone, Transient
+from overshootd.errors import OvershootdError, Permanent, Refused, StreamGone, Transient, Unreachable
 
 
 class Operation(StrEnum):
@@ -49,6 +49,7 @@ Seen = HttpAnswer | SocketClosed | NoAnswer
 
 class Do(StrEnum):
     RETRY = "retry"  # exponential backoff; the stream is kept while its lease may live
+    ASK_AGAIN = "ask again"  # as RETRY, and more often: nobody answers at all
     RETRY_SLOWLY = "retry slowly"  # a person must act elsewhere
     STOP = "stop"  # this stream waits for another configuration
     NEW_STREAM = "new stream"  # at once
@@ -60,6 +61,7 @@ class Do(StrEnum):
 
 ERRORS: dict[Do, type[OvershootdError]] = {
     Do.RETRY: Transient,
+    Do.ASK_AGAIN: Unreachable,
     Do.FREE_STREAMS: Transient,
     Do.ASK_LEASE: Transient,
     Do.OTHER_REGION: Transient,
@@ -96,7 +98,7 @@ def decide(operation: Operation, seen: Seen) -> Decision:
     """The row of the table for what was seen."""
     match seen:
         case NoAnswer(why):
-            return Decision(Do.RETRY, f"{operation}: {why}")
+            return Decision(Do.ASK_AGAIN, f"{operation}: {why}")
         case SocketClosed(code, reason):
             return _closed(code, reason)
         case HttpAnswer():

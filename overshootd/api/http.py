@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +40,29 @@ class Http:
 
     def __init__(self, tls: ssl.SSLContext, user_agent: str) -> None:
         """Raises ConfigError when the environment names a proxy that cannot be used."""
-        headers, limits = {"user-agent": user_agent}, httpx.Limits(max_connections=20, keepalive_expiry=IDLE_SECONDS)
+        self._tls, self._user_agent = tls, user_agent
+        self._dropped = float("-inf")
+        self._closing: set[asyncio.Task[None]] = set()
+        self._client = self._pool()
+
+    def _pool(self) -> httpx.AsyncClient:
+        headers = {"user-agent": self._user_agent}
+        limits = httpx.Limits(max_connections=20, keepalive_expiry=IDLE_SECONDS)
         try:
-            self._client = httpx.AsyncClient(verify=tls, headers=headers, limits=limits)
+            return httpx.AsyncClient(verify=self._tls, headers=headers, limits=limits)
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             raise ConfigError(f"the proxy that the environment names cannot be used: {error}") from error
+
+    def drop_connections(self, *, unless_within: float = 0.0) -> None:
+        """Connections made so far are not used again, unless that was asked for within so many seconds before."""
+        now = time.monotonic()
+        if now - self._dropped < unless_within:
+            return
+        self._dropped = now
+        closing = asyncio.create_task(self._client.aclose(), name="close connections")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._client = self._pool()
 
     async def request(
         self, method: str, url: str, *, key: Secret, body: Mapping[str, Any] | None = None, timeout: float
@@ -66,7 +85,7 @@ class Http:
             return NoAnswer(_why(error))
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await asyncio.gather(self._client.aclose(), *self._closing, return_exceptions=True)
 
 
 def _why(error: Exception) -> str:

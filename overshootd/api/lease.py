@@ -43,6 +43,11 @@ class Lease:
         """The cap of the backoff between failing keepalives: several must fit into what is left of the lease."""
         return self._ttl / 10
 
+    @property
+    def until(self) -> float | None:
+        """Until when the stream surely lives; None while no TTL is known."""
+        return None if self.ttl is None else self.sent + self._ttl
+
     def expired(self, now: float) -> bool:
         """Whether the server has surely dropped the stream. Never, while no TTL is known: then only a 404 tells."""
-        return self.ttl is not None and now >= self.sent + self._ttl
+        return self.until is not None and now >= self.until

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -15,6 +16,8 @@ from overshootd.config.secret import Secret
 
 PING_SECONDS = 10.0
 """A dead path is noticed within twice this, with two small packets per ping on a mobile uplink."""
+
+CLOSE_SECONDS = 1.0
 
 QUEUE = 16
 """Messages read ahead; beyond it TCP holds the server back, so nothing that arrived is dropped."""
@@ -35,22 +38,25 @@ class ResultsSocket:
         self._connection = connection
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises SocketEnded."""
+        """The next message. Cancelling loses none. Raises SocketEnded."""
         try:
             return await self._connection.recv()
         except ConnectionClosed as closed:
             raise SocketEnded(_how(closed)) from closed
 
+    async def close(self) -> None:
+        """Bounded by CLOSE_SECONDS."""
+        await self._connection.close()
 
-@asynccontextmanager
-async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: float) -> AsyncIterator[ResultsSocket]:
-    """Connect and authenticate; `timeout` in seconds for connecting and for closing. Raises SocketEnded."""
+
+async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: float) -> ResultsSocket:
+    """Connect and authenticate within `timeout` seconds. Raises SocketEnded."""
     try:
         connection = await connect(
             url,
             ssl=tls if url.startswith("wss:") else None,
             open_timeout=timeout,
-            close_timeout=1.0,
+            close_timeout=CLOSE_SECONDS,
             ping_interval=PING_SECONDS,
             ping_timeout=PING_SECONDS,
             max_queue=QUEUE,
@@ -60,13 +66,104 @@ async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: floa
     except (OSError, TimeoutError, WebSocketException) as error:
         raise SocketEnded(NoAnswer(f"{type(error).__name__}: {error}")) from error
     try:
-        try:
-            await connection.send(json.dumps({"api_key": key.reveal()}))
-        except ConnectionClosed as closed:
-            raise SocketEnded(_how(closed)) from closed
-        yield ResultsSocket(connection)
-    finally:
+        await connection.send(json.dumps({"api_key": key.reveal()}))
+    except ConnectionClosed as closed:
+        raise SocketEnded(_how(closed)) from closed
+    except asyncio.CancelledError:
         await connection.close()
+        raise
+    return ResultsSocket(connection)
+
+
+class Sockets:
+    """The results sockets of one stream: one, and for a moment two, so that a path in doubt costs no result.
+
+    Results come on every open socket, so while there are two the same one may come twice.
+    """
+
+    def __init__(self, open_one: Callable[[], Coroutine[Any, Any, ResultsSocket]]) -> None:
+        self._open_one = open_one
+        self._current: ResultsSocket | None = None
+        self._coming: asyncio.Task[ResultsSocket] | None = None
+        self._receiving: asyncio.Task[str | bytes] | None = None
+        self._renewed = asyncio.Event()
+        self._ending: set[asyncio.Task[Any]] = set()
+
+    def renew(self) -> None:
+        """Open another one now; the current one goes on until that is there."""
+        if self._coming is not None:
+            self._coming.cancel()  # it may hang on the old path
+        self._coming = asyncio.create_task(self._open_one(), name="open results")
+        self._renewed.set()
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises SocketEnded when the last socket has ended, or none could be opened."""
+        while True:
+            if self._current is None and self._coming is None:
+                self.renew()
+            await self._something()
+            if self._receiving is not None and self._receiving.done():
+                done, self._receiving = self._receiving, None
+                try:
+                    return done.result()
+                except SocketEnded:
+                    self._drop()
+                    if self._coming is None:
+                        raise
+            elif self._coming is not None and self._coming.done():
+                self._take_over()
+
+    async def close(self) -> None:
+        for task in (self._coming, self._receiving):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._coming is not None and not self._coming.cancelled() and self._coming.exception() is None:
+            self._leave(self._coming.result())
+        self._coming = self._receiving = None
+        self._drop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _something(self) -> None:
+        self._renewed.clear()
+        if self._current is not None and self._receiving is None:
+            self._receiving = asyncio.create_task(self._current.receive(), name="receive results")
+        renewed = asyncio.create_task(self._renewed.wait(), name="renewed")
+        ways: list[asyncio.Task[Any]] = [task for task in (self._coming, self._receiving) if task is not None]
+        try:
+            await asyncio.wait([*ways, renewed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            renewed.cancel()
+
+    def _take_over(self) -> None:
+        """Raises SocketEnded when it could not be opened and there is no other."""
+        assert self._coming is not None
+        coming, self._coming = self._coming, None
+        try:
+            fresh = coming.result()
+        except SocketEnded:
+            if self._current is None:
+                raise
+            return
+        if self._receiving is not None:
+            self._receiving.cancel()
+            self._await(self._receiving)
+            self._receiving = None
+        self._drop()
+        self._current = fresh
+
+    def _drop(self) -> None:
+        if self._current is not None:
+            self._leave(self._current)
+            self._current = None
+
+    def _leave(self, socket: ResultsSocket) -> None:
+        self._await(asyncio.create_task(socket.close(), name="close results"))
+
+    def _await(self, task: asyncio.Task[Any]) -> None:
+        """`close` waits for it, if it has not ended by then."""
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 def _how(closed: ConnectionClosed) -> SocketClosed:

@@ -7,23 +7,31 @@ import json
 import random
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import suppress
 from typing import Any, TypeGuard
 
-from overshootd.api.failures import Decision, Do, Operation, decide
+from overshootd.api.failures import Decision, Do, HttpAnswer, Operation, SocketClosed, decide
 from overshootd.api.http import Answer, Http, Success
 from overshootd.api.lease import Lease
-from overshootd.api.socket import ResultsSocket, SocketEnded, open_results
-from overshootd.backoff import NETWORK, Backoff
+from overshootd.api.socket import ResultsSocket, SocketEnded, Sockets, open_results
+from overshootd.backoff import NETWORK, UNREACHABLE, Backoff
 from overshootd.condition import Condition
 from overshootd.config.secret import Secret
-from overshootd.contracts import Inference, Log, PublishTarget, StreamSpec
+from overshootd.contracts import Answer as Answered
+from overshootd.contracts import IceServer, Inference, LeaseNow, Log, PublishTarget, StreamSpec, Target
 from overshootd.errors import StreamGone, Transient
 
-REQUEST_TIMEOUT = 15.0
+REQUEST_TIMEOUT = 10.0
 DELETE_TIMEOUT = 4.0
 """Well under the 10 s that an orderly end may take."""
+
+DROP_SECONDS = 1.0
+"""Connections that were made anew so shortly before are not made anew again: every stream asks for that."""
+
+TWICE = 64
+"""Results whose ids are remembered: while two sockets are open, each brings the same."""
 
 MAD_TTL = 1e6
 """Seconds. Nobody leases for eleven days: a number beyond (or infinity) is a mistake, and tells nothing."""
@@ -33,10 +41,20 @@ RESULT_KEYS = {"id": str, "result": str, "ok": bool}
 
 
 class V02:
-    """One key at one base URL. Satisfies contracts.Api. `hide` is told every token, so that no log shows it."""
+    """One key at one base URL. Satisfies contracts.Api.
+
+    `key` gives the key; called with True it is read again first, for whoever changed it need not restart us. `hide` is
+    told every token, so that no log shows it.
+    """
 
     def __init__(
-        self, http: Http, tls: ssl.SSLContext, base_url: str, key: Secret, log: Log, hide: Callable[[Secret], None]
+        self,
+        http: Http,
+        tls: ssl.SSLContext,
+        base_url: str,
+        key: Callable[[bool], Secret],
+        log: Log,
+        hide: Callable[[Secret], None],
     ) -> None:
         self._http = http
         self._tls = tls
@@ -48,7 +66,7 @@ class V02:
     async def create(self, spec: StreamSpec) -> V02Session:
         """POST /streams. Raises Transient, Refused or Permanent."""
         body = {
-            "source": {"type": "native"},
+            "source": dict(spec.source),
             "mode": spec.mode,
             "processing": dict(spec.processing),
             "inference": dict(spec.inference),
@@ -57,59 +75,131 @@ class V02:
         created = _expect(Operation.CREATE, await self.call("POST", "/streams", body))
         if not _text(stream_id := created.get("stream_id")):
             raise Transient("create: the answer names no stream")
-        livekit = created.get("livekit")
-        if not isinstance(livekit, Mapping) or not _text(livekit.get("url")) or not _text(livekit.get("token")):
-            await self.delete(stream_id, self._log)  # it exists, and is billed
-            raise Transient("create: the answer names no room")
-        target = self.target(livekit["url"], livekit["token"])
+        target = self._target(created)
+        if target is None and spec.source.get("type") in ("native", "webrtc"):
+            await self.delete(stream_id)  # it exists, and is billed
+            raise Transient(f"create: the answer names no {_OTHER_END[str(spec.source['type'])]}")
         return V02Session(self, stream_id, target, Lease(_ttl(created.get("lease")), sent), self._log)
 
-    async def delete(self, stream_id: str, log: Log) -> None:
-        """DELETE, for DELETE_TIMEOUT at most; a failure is logged, for the lease ends the stream anyway."""
+    async def resume(self, stream_id: str, url: str) -> V02Session:
+        """The keepalive that renews the lease brings a token. Raises StreamGone, Refused or Permanent."""
+        session = V02Session(self, stream_id, PublishTarget(url, "") if url else None, Lease(None, 0.0), self._log)
+        await session.verify()
+        if isinstance(session.target, PublishTarget) and not session.target.token:
+            await session.close()
+            raise StreamGone("the keepalive brought no token to rejoin with")
+        return session
+
+    async def delete(self, stream_id: str) -> bool:
+        """DELETE, for DELETE_TIMEOUT at most; whether that is settled. A failure is logged."""
         answer = await self.call("DELETE", f"/streams/{stream_id}", timeout=DELETE_TIMEOUT)
         if isinstance(answer, Success):
-            return
+            return True
         decision = decide(Operation.DELETE, answer)
-        if decision.do is not Do.NOTHING:
-            log.warning(f"not closed at the API, billed until the lease ends: {decision.message}")
+        if decision.do is not Do.NOTHING and decision.may_delete:
+            self._log.warning(f"not closed at the API yet: {decision.message}", stream_id=stream_id)
+        return decision.do is Do.NOTHING or not decision.may_delete
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = REQUEST_TIMEOUT
     ) -> Answer:
-        return await self._http.request(method, self._base + path, key=self._key, body=body, timeout=timeout)
+        """One request; a second one when the key is refused and another is there by now."""
+        key = self._key(False)
+        answer = await self._http.request(method, self._base + path, key=key, body=body, timeout=timeout)
+        if isinstance(answer, HttpAnswer) and answer.status == 401 and (newer := self._key(True)) != key:
+            return await self._http.request(method, self._base + path, key=newer, body=body, timeout=timeout)
+        return answer
 
-    def target(self, url: str, token: str) -> PublishTarget:
+    def has_newer_key(self) -> bool:
+        """Read the key again; whether it is another now."""
+        return self._key(False) != self._key(True)
+
+    def path_changed(self) -> None:
+        """Connections of the old path are not used again."""
+        self._http.drop_connections(unless_within=DROP_SECONDS)
+
+    def room(self, url: str, token: str) -> PublishTarget:
         """The token is hidden before anybody can log it."""
         self._hide(Secret(token))
         return PublishTarget(url, token)
 
-    def results_socket(self, stream_id: str, timeout: float) -> AbstractAsyncContextManager[ResultsSocket]:
+    def _target(self, created: Mapping[str, Any]) -> Target | None:
+        """What the answer names; None when that is nothing."""
+        livekit, webrtc = created.get("livekit"), created.get("webrtc")
+        if isinstance(livekit, Mapping) and _text(url := livekit.get("url")) and _text(token := livekit.get("token")):
+            return self.room(url, token)
+        if isinstance(webrtc, Mapping) and _text(sdp := webrtc.get("sdp")):
+            return Answered(sdp, self._turn_servers(created.get("turn_servers")))
+        return None
+
+    def _turn_servers(self, given: object) -> tuple[IceServer, ...]:
+        """Those that make sense; the contract has each value as one string."""
+        servers = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+        for server in servers:
+            if _text(credential := server.get("credential")):
+                self._hide(Secret(credential))
+        return tuple(
+            IceServer(url, server.get("username"), server.get("credential"))
+            for server in servers
+            if _text(url := server.get("urls"))
+        )
+
+    async def results_socket(self, stream_id: str, timeout: float) -> ResultsSocket:
         url = f"ws{self._base.removeprefix('http')}/ws/streams/{stream_id}"
-        return open_results(url, self._key, self._tls, timeout)
+        return await open_results(url, self._key(False), self._tls, timeout)
+
+
+_OTHER_END = {"native": "room", "webrtc": "answer to the offer"}
 
 
 class V02Session:
     """One stream. Satisfies contracts.Session."""
 
-    def __init__(self, api: V02, stream_id: str, target: PublishTarget, lease: Lease, log: Log) -> None:
+    def __init__(self, api: V02, stream_id: str, target: Target | None, lease: Lease, log: Log) -> None:
         self.stream_id = stream_id
         self.target = target
         self._api = api
         self._lease = lease
+        self._token_at = lease.sent if isinstance(target, PublishTarget) else None
+        self._seen = ""
+        self._gone = False
         self._asking = asyncio.Lock()
+        self._now = asyncio.Event()  # set: whoever sleeps before a try tries at once
+        self._sockets: Sockets | None = None
+        self._recent: deque[str] = deque(maxlen=TWICE)
         self._may_delete = True
         self._log = log.bind(stream_id=self.stream_id)
         self._keepalive_works = Condition(self._log, "keepalive", time.monotonic)
         self._socket_works = Condition(self._log, "results socket", time.monotonic)
         self._messages_sound = Condition(self._log, "result messages", time.monotonic)
 
+    @property
+    def lease(self) -> LeaseNow:
+        return LeaseNow(self._lease.sent, self._lease.until, self._token_at, self._seen)
+
+    def path_changed(self) -> None:
+        self._api.path_changed()
+        self._now.set()
+        if self._sockets is not None:
+            self._sockets.renew()
+
     # -- the lease
 
     async def keep_lease(self) -> None:
         while True:
-            while (wait := self._lease.due - time.monotonic()) > 0:  # noqa: ASYNC110  # `verify` moves it meanwhile
-                await asyncio.sleep(wait)
+            while (wait := self._lease.due - time.monotonic()) > 0:
+                if await self._pause(wait):
+                    break
             await self.verify()
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait so long, or until the path changes; whether it did."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._now.wait()
+        changed = self._now.is_set()
+        self._now.clear()
+        return changed
 
     async def verify(self) -> None:
         """Send a keepalive now and until one is answered: it decides whether the stream still lives.
@@ -126,13 +216,14 @@ class V02Session:
         attempt = 0
         while (decision := await self._ask()) is not None:
             self._keepalive_works.bad(decision.message, **decision.context)
-            self._end_unless(decision, Do.RETRY)
+            self._end_unless(decision, Do.RETRY, Do.ASK_AGAIN)
             if self._lease.expired(time.monotonic()):
+                self._gone = True
                 raise StreamGone(f"the lease ran out; {decision.message}")
             backoff = Backoff(NETWORK.base, self._lease.longest_delay)
             # A Retry-After beyond the lease would be a lost stream, so here it is only taken up to the cap.
-            await asyncio.sleep(backoff.delay(attempt, random.uniform, min(decision.retry_after or 0, backoff.cap)))
-            attempt += 1
+            wait = backoff.delay(attempt, random.uniform, min(decision.retry_after or 0, backoff.cap))
+            attempt = 0 if await self._pause(wait) else attempt + 1
         self._keepalive_works.good()
 
     async def _ask(self) -> Decision | None:
@@ -142,13 +233,15 @@ class V02Session:
         if not isinstance(answer, Success):
             return decide(Operation.KEEPALIVE, answer)
         self._lease = Lease(_ttl(answer.body), sent)
-        if _text(token := answer.body.get("livekit_token")):
-            self.target = self._api.target(self.target.url, token)
+        self._seen = seen if _text(seen := answer.body.get("state")) else ""
+        if isinstance(self.target, PublishTarget) and _text(token := answer.body.get("livekit_token")):
+            self.target, self._token_at = self._api.room(self.target.url, token), time.monotonic()
         return None
 
     def _end_unless(self, decision: Decision, *bearable: Do) -> None:
         """Raise what ends the stream, remembering whether it is ours to delete."""
         self._may_delete &= decision.may_delete
+        self._gone |= decision.do is Do.NEW_STREAM
         if decision.do not in bearable:
             raise decision.error()
 
@@ -156,26 +249,32 @@ class V02Session:
 
     async def results(self) -> AsyncGenerator[Inference, None]:
         attempt = 0
-        while True:
-            try:
-                async with self._api.results_socket(self.stream_id, self._lease.timeout) as socket:
-                    while True:
-                        result = self._result(await socket.receive())
-                        attempt = 0
-                        if result is not None:
-                            self._socket_works.good()
-                            yield result
-            except SocketEnded as ended:
-                await self._after_close(decide(Operation.RESULTS, ended.seen), attempt)
-                attempt += 1
+        self._sockets = Sockets(lambda: self._api.results_socket(self.stream_id, self._lease.timeout))
+        try:
+            while True:
+                try:
+                    result = self._result(await self._sockets.receive())
+                except SocketEnded as ended:
+                    await self._after_close(ended, attempt)
+                    attempt += 1
+                    continue
+                attempt = 0
+                if result is not None:
+                    self._socket_works.good()
+                    yield result
+        finally:
+            await self._sockets.close()
 
-    async def _after_close(self, decision: Decision, attempt: int) -> None:
+    async def _after_close(self, ended: SocketEnded, attempt: int) -> None:
         """Return when the socket may be opened again, or raise what ends the stream."""
+        decision = decide(Operation.RESULTS, ended.seen)
         self._socket_works.bad(decision.message)
-        self._end_unless(decision, Do.RETRY, Do.ASK_LEASE)
+        if not (_key_refused(ended) and self._api.has_newer_key()):
+            self._end_unless(decision, Do.RETRY, Do.ASK_AGAIN, Do.ASK_LEASE)
         # Any close means the same: ask at once; it also makes the server infer again after a deploy.
         await self.verify()
-        await asyncio.sleep(NETWORK.delay(attempt, random.uniform, decision.retry_after) if attempt else 0.0)
+        backoff = UNREACHABLE if decision.do is Do.ASK_AGAIN else NETWORK
+        await asyncio.sleep(backoff.delay(attempt, random.uniform, decision.retry_after) if attempt else 0.0)
 
     def _result(self, message: str | bytes) -> Inference | None:
         received_at = time.time()
@@ -189,6 +288,9 @@ class V02Session:
             self._messages_sound.bad(f"not a result, left out (wrong type of {', '.join(wrong)})")
             return None
         self._messages_sound.good()
+        if body["id"] in self._recent:
+            return None
+        self._recent.append(body["id"])
         return Inference(received_at, body)
 
     # -- the rest
@@ -202,9 +304,15 @@ class V02Session:
         """GET the server's view (v0.2.yaml, StreamInfo). Raises as `set_prompt` does."""
         return _expect(Operation.INFO, await self._api.call("GET", f"/streams/{self.stream_id}/info"))
 
-    async def close(self) -> None:
-        if self._may_delete:
-            await self._api.delete(self.stream_id, self._log)
+    async def close(self) -> bool:
+        """Whether nothing is left at the API: what ended there by itself, or is not ours, needs no DELETE."""
+        if self._gone or not self._may_delete:
+            return True
+        return await self._api.delete(self.stream_id)
+
+
+def _key_refused(ended: SocketEnded) -> bool:
+    return isinstance(ended.seen, SocketClosed) and ended.seen.code == 1008
 
 
 def _expect(operation: Operation, answer: Answer) -> Mapping[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from contextlib import suppress
+from pathlib import Path
 
 STOCK = {
     *("localhost", "linux", "unknown", "debian", "ubuntu", "raspbian", "armbian", "dietpi", "buildroot"),
@@ -23,3 +25,10 @@ def device_name(hostname: str, machine_id: str) -> str:
         return name
     suffix = hmac.digest(machine_id.strip().encode(), b"overshootd device name", hashlib.sha256).hex()[:6]
     return f"{name}-{suffix}"
+
+
+def machine_id() -> str:
+    """What machine-id(5) says; empty where there is none."""
+    with suppress(OSError):
+        return Path("/etc/machine-id").read_text(encoding="ascii", errors="replace")
+    return ""

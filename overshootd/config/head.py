@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.config.credentials import ReadSecret, read_key
-from overshootd.config.device import device_name
+from overshootd.config.device import device_name, machine_id
 from overshootd.config.explain import close_match, validate
 from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, WrittenApi
 from overshootd.config.pieces import SECRET_WAYS, SecretRef
@@ -54,7 +53,7 @@ def read_head(root: Node, environ: Mapping[str, str]) -> Head:
     state_dir = root.get("state_dir")
     return Head(
         api=api,
-        device=device.name or device_name(socket.gethostname(), _machine_id()),
+        device=device.name or device_name(socket.gethostname(), machine_id()),
         timezone=device.timezone,
         state_dir=Path(absolute(file.state_dir, state_dir.mark.file) if state_dir and file.state_dir else default_dir),
         problems=[*shared, *wrong_api, *wrong_device],
@@ -90,12 +89,6 @@ def _device(root: Node) -> tuple[DeviceConfig, list[Problem]]:
     if zone := node.get("timezone"):
         problems += timezone_problems(zone)
     return DeviceConfig() if problems else device, problems
-
-
-def _machine_id() -> str:
-    with suppress(OSError):
-        return Path("/etc/machine-id").read_text(encoding="ascii", errors="replace")
-    return ""
 
 
 def common_key(root: Node, environ: Mapping[str, str], needed: bool) -> tuple[Secret | None, list[Problem]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from overshootd.contracts import Log, Publisher, PublishPlan
+from overshootd.publish.fallback import Fallback
 from overshootd.publish.hardware import HardwarePublisher
 from overshootd.publish.livekit import LiveKit
 
@@ -87,9 +89,35 @@ async def _killed(child: asyncio.subprocess.Process) -> None:
 class StreamPublishers:
     """The publishers of one stream. Satisfies contracts.Publishers."""
 
-    def __init__(self, livekit: LiveKit, encoders: Encoders, log: Log) -> None:
+    def __init__(self, transport: str, livekit: LiveKit, encoders: Encoders, log: Log) -> None:
+        self._fixed = None if transport == "auto" else transport
         self._livekit, self._encoders, self._log = livekit, encoders, log
+        self._fallback = Fallback(time.monotonic)
         self._given_up = False
+
+    @property
+    def transport(self) -> str:
+        return self._fixed or self._fallback.now
+
+    @property
+    def rejoins(self) -> bool:
+        return self.transport != "webrtc"
+
+    def joined(self) -> None:
+        self._fallback.joined()
+
+    def not_joined(self) -> bool:
+        if self._fixed is not None or not self._fallback.not_joined():
+            return False
+        way = "legacy WebRTC, for half an hour" if self._fallback.now == "webrtc" else "the native one"
+        self._log.warning(f"the room cannot be joined though the API answers: the transport is {way}")
+        return True
+
+    async def another(self) -> None:
+        left = None if self._fixed is not None else self._fallback.seconds_left
+        if left is None:
+            await asyncio.Event().wait()
+        await asyncio.sleep(left or 0.0)
 
     async def hardware(self) -> bool:
         return not self._given_up and await self._encoders.name() is not None
@@ -97,12 +125,18 @@ class StreamPublishers:
     def __call__(self, plan: PublishPlan) -> Publisher:
         name = None if self._given_up or not _suits(plan) else self._encoders.found
         if name is None:
-            return self._livekit.publisher(plan, self._log)
+            return self._publisher(plan)
         from overshootd.ffmpeg.encoder import H264Encoder
 
         encoder = H264Encoder(name, plan.width, plan.height, plan.fps, plan.max_bitrate // 1000)
-        inner = self._livekit.publisher(replace(plan, encoded=True), self._log)
-        return HardwarePublisher(inner, encoder, plan, self._log, self._give_up)
+        return HardwarePublisher(self._publisher(replace(plan, encoded=True)), encoder, plan, self._log, self._give_up)
+
+    def _publisher(self, plan: PublishPlan) -> Publisher:
+        match self.transport:
+            case "native":
+                return self._livekit.publisher(plan, self._log)
+            case other:
+                raise AssertionError(other)
 
     def _give_up(self, why: str) -> None:
         """One failure is enough: a thread in a driver that hangs is left behind for ever."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from overshootd.contracts import (
@@ -15,7 +15,7 @@ from overshootd.contracts import (
     Publisher,
     PublishPlan,
     PublishStats,
-    PublishTarget,
+    Target,
     Wish,
 )
 from overshootd.errors import Transient
@@ -44,7 +44,18 @@ class HardwarePublisher:
         self._failed: asyncio.Future[str] = loop.create_future()
         self._joined = False
 
-    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None:
+    async def source(self) -> Mapping[str, Any]:
+        return await self._inner.source()
+
+    @property
+    def connected(self) -> bool:
+        return self._inner.connected
+
+    async def rejoin(self) -> None:
+        self._worker.wish(Wish(keyframe=True))
+        await self._inner.rejoin()
+
+    async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         self._worker.start()
         await self._inner.connect(target, lambda: self._encoded(first))
         self._joined = True

@@ -9,25 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
 
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from overshootd.contracts import Log, Media, PublishPlan, PublishStats, PublishTarget, Wish
+from overshootd.contracts import Log, Media, Picture, PublishPlan, PublishStats, PublishTarget, Target, Wish
 from overshootd.errors import Transient
 from overshootd.publish.health import Counters, Health
 from overshootd.publish.source import options, source_for
+
+LOOK_SECONDS = 0.5
+"""How often the path is looked at; a look took 0.3 ms."""
 
 PUBLISH_TIMEOUT = 15.0
 FIRST_SECONDS = 20.0
 """For the first frame after the join, which is paid for: network cameras are sold with 10 s between keyframes."""
 FIRST_FRAME_SECONDS = 0.1
-STATS_TIMEOUT = 4.0
+STATS_TIMEOUT = 2.0
 LAST_STATS_TIMEOUT = 0.5
 LEAVE_TIMEOUT = 3.0
 """`disconnect()` did not block in any measured state (livekit-notes.md); the bound is for those not measured."""
+
+REJOIN_SECONDS, REJOIN_ROUND_TRIPS = 3.0, 20
+"""For beginning anew in the same room: 0.44 s without a delay (livekit-notes.md). Signalling, ICE and DTLS take some
+ten round trips, and lose packets."""
+
+RECONNECTING_SECONDS = 4.0
+"""For the library's own reconnection, which is right where signalling alone was cut: a resume took 3.05 s
+(livekit-notes.md). What it tries beyond that is slower than a new Room."""
 
 JOIN_OPTIONS = rtc.RoomOptions(
     auto_subscribe=False,
@@ -41,9 +54,15 @@ class LiveKit:
 
     def __init__(self) -> None:
         self._leaving: set[asyncio.Task[None]] = set()
+        self.joined: dict[LiveKitPublisher, frozenset[str]] = {}
+        """The hosts that each publisher in a room speaks to: names or addresses."""
 
     def publisher(self, plan: PublishPlan, log: Log) -> LiveKitPublisher:
         return LiveKitPublisher(self, plan, log)
+
+    def peers(self) -> frozenset[str]:
+        """Every host that video or signalling goes to now."""
+        return frozenset().union(*self.joined.values())
 
     def adopt(self, room: rtc.Room, join: asyncio.Task[None], log: Log) -> None:
         """Let a join that nobody waits for any more end by itself, then leave its room."""
@@ -89,14 +108,27 @@ class LiveKitPublisher:
         self._source = source_for(plan, log)
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._sent = PublishStats()
+        self._host = ""
+        self._newest: Media | None = None
+        self._health = Health(time.monotonic())
+        self._reconnecting: float | None = None  # since when the library does so by itself
+        self._republished = asyncio.Event()
         self._room.on("disconnected", self._on_disconnected)
+        self._room.on("connection_state_changed", self._on_state)
+        self._room.on("local_track_republished", lambda *_: self._republished.set())
 
-    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None:
+    async def source(self) -> Mapping[str, Any]:
+        return {"type": "native"}
+
+    async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
+        if not isinstance(target, PublishTarget):
+            raise Transient("the API named no room")
         self._join = asyncio.create_task(self._room.connect(target.url, target.token, JOIN_OPTIONS), name="join")
         try:
             await asyncio.shield(self._join)
         except rtc.ConnectError as error:
             raise Transient(f"joining the room failed: {error.message}") from error
+        self._host = urlsplit(target.url).hostname or ""
         media = await self._within_reach(first)
         self.push(media)
         await self._publish()
@@ -136,19 +168,59 @@ class LiveKitPublisher:
         except TimeoutError as error:
             raise Transient(f"no frame was encoded within {PUBLISH_TIMEOUT:g} s of publishing") from error
         self._source.look(self._sent.frames_encoded, asked)
+        self._health = Health(time.monotonic())
+
+    @property
+    def connected(self) -> bool:
+        return self._room.connection_state == rtc.ConnectionState.CONN_CONNECTED and self._room.isconnected()
+
+    async def rejoin(self) -> None:
+        bound = REJOIN_SECONDS + REJOIN_ROUND_TRIPS * (self._sent.round_trip or 0.0)
+        try:
+            async with asyncio.timeout(bound):
+                await self._begin_anew()
+        except TimeoutError as error:
+            raise Transient(f"the room could not be joined anew within {bound:.1f} s") from error
+        self._health = Health(time.monotonic())
+
+    async def _begin_anew(self) -> None:
+        """Raises Transient."""
+        self._republished.clear()
+        try:
+            # Documented for testing, and the one way to say that the path is another (livekit-notes.md): the same Room
+            # and track over a new peer connection, and no memory lost.
+            await self._room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        except RuntimeError as error:
+            raise Transient(f"the room cannot be joined anew: {error}") from error
+        republished = asyncio.create_task(self._republished.wait(), name="republished")
+        either: list[asyncio.Future[Any]] = [self._lost, republished]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            republished.cancel()
+        while not self._lost.done():
+            counters = self._counters(await self._rtc_stats(STATS_TIMEOUT))
+            if counters.responses and counters.encoded:
+                return
+            if isinstance(self._newest, Picture):
+                self._source.push(replace(self._newest, captured_ns=time.monotonic_ns()))
+            await asyncio.sleep(FIRST_FRAME_SECONDS)
+        raise Transient(f"the room was left: {self._lost.result()}")
 
     def push(self, media: Media) -> Wish:
+        self._newest = media
         return self._source.push(media)
 
     async def watch(self) -> None:
-        health = Health(time.monotonic())
         while True:
-            await asyncio.wait([self._lost], timeout=self._source.look_seconds)
+            await asyncio.wait([self._lost], timeout=LOOK_SECONDS)
             if self._lost.done():
                 raise Transient(f"the room was left: {self._lost.result()}")
             asked = time.monotonic()
+            if self._reconnecting is not None and asked - self._reconnecting >= RECONNECTING_SECONDS:
+                raise Transient(f"the library has been reconnecting for {RECONNECTING_SECONDS:g} s")
             counters = self._counters(await self._rtc_stats(STATS_TIMEOUT))
-            if why := health.broken(counters):
+            if why := self._health.broken(counters):
                 raise Transient(why)
             self._source.look(None if counters.responses is None else counters.encoded, asked)
 
@@ -158,8 +230,8 @@ class LiveKitPublisher:
 
     async def close(self) -> None:
         if self._join is None:
-            return
-        if not self._join.done():
+            pass
+        elif not self._join.done():
             self._owner.adopt(self._room, self._join, self._log)
         elif not self._join.cancelled() and self._join.exception() is None:
             await self._rtc_stats(LAST_STATS_TIMEOUT)
@@ -170,6 +242,7 @@ class LiveKitPublisher:
                 **self._source.summary(),
             )
             await _leave(self._room, self._log)
+        self._owner.joined.pop(self, None)
         await self._source.close()
 
     async def _rtc_stats(self, timeout: float) -> list[rtc.stats.RtcStats]:
@@ -181,16 +254,22 @@ class LiveKitPublisher:
             return []
         if (pair := _pair(stats)) is not None:
             self._sent = PublishStats(_encoded(stats), pair.bytes_sent, pair.current_round_trip_time)
+            self._owner.joined[self] = frozenset({self._host, _address(stats, pair.remote_candidate_id)} - {""})
         return stats
 
     def _counters(self, stats: list[rtc.stats.RtcStats]) -> Counters:
         pair = _pair(stats)
         return Counters(
             at=time.monotonic(),
-            responses=pair.responses_received if pair is not None else None,
+            # What comes from there in other packets (RTCP) is as good an answer as that to a STUN request.
+            responses=None if pair is None else pair.responses_received + pair.bytes_received,
             encoded=_encoded(stats),
             pushed=self._source.taken,
         )
+
+    def _on_state(self, state: rtc.ConnectionState.ValueType) -> None:
+        reconnecting = state == rtc.ConnectionState.CONN_RECONNECTING
+        self._reconnecting = time.monotonic() if reconnecting else None
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if not self._lost.done():
@@ -203,6 +282,14 @@ def _pair(stats: Iterable[rtc.stats.RtcStats]) -> rtc.stats.CandidatePairStats |
         if entry.HasField("candidate_pair") and entry.candidate_pair.candidate_pair.nominated:
             return entry.candidate_pair.candidate_pair
     return None
+
+
+def _address(stats: Iterable[rtc.stats.RtcStats], candidate: str) -> str:
+    """Where this remote candidate is; empty when the library does not say."""
+    for entry in stats:
+        if entry.HasField("remote_candidate") and entry.remote_candidate.rtc.id == candidate:
+            return entry.remote_candidate.candidate.address
+    return ""
 
 
 def _encoded(stats: Iterable[rtc.stats.RtcStats]) -> int:

@@ -42,9 +42,6 @@ class Source(Protocol):
     taken: int
     """Frames that the library took so far. Taken is not sent."""
 
-    look_seconds: float
-    """How often `look` is due."""
-
     def track(self) -> rtc.LocalVideoTrack: ...
 
     def push(self, media: Media) -> Wish:
@@ -89,8 +86,6 @@ def _framerate_limit(fps: float) -> float:
 class PictureSource:
     """Pictures for one of the library's own encoders."""
 
-    look_seconds = 5.0
-
     def __init__(self, plan: PublishPlan) -> None:
         self.taken = 0
         self._source = rtc.VideoSource(plan.width, plan.height)
@@ -118,8 +113,6 @@ class PictureSource:
 
 class UnitSource:
     """Access units. After a loss nothing goes out up to the next keyframe, which is wished for at every frame."""
-
-    look_seconds = 1.0  # 0.3 ms each; what is seen meanwhile may be spoiled
 
     def __init__(self, plan: PublishPlan, log: Log) -> None:
         self.taken = 0

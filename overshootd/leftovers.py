@@ -1,0 +1,107 @@
+"""The streams of ours that exist at the API: which are resumed, which are strays, and that strays are deleted first.
+
+Money is lost in two ways here: a stream that nobody publishes to is billed until its lease ends, and while it lives it
+takes one of the five places that a key has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import NoReturn
+
+from overshootd.backoff import UNREACHABLE
+from overshootd.contracts import Api, Log, Paths, PublishTarget, Session
+from overshootd.resume import Kept, ResumeStore, sort_out
+
+CLEARED_SECONDS = 15.0
+"""An API that answers deletes them at once. One that does not cannot be asked for a new stream either, and one that
+refuses to delete shall not keep us from what it gives."""
+
+
+class Streams:
+    """Satisfies contracts.Leftovers. `api` gives the one that can end a stream of this name, None when there is no key.
+
+    `fingerprints`: of the configurations that run, by name.
+    """
+
+    def __init__(
+        self,
+        store: ResumeStore,
+        fingerprints: Mapping[str, str],
+        api: Callable[[str], Api | None],
+        paths: Paths,
+        log: Log,
+    ) -> None:
+        self._store, self._fingerprints, self._api, self._paths, self._log = store, fingerprints, api, paths, log
+        self._kept: dict[str, Kept] = {}
+        self._strays: dict[str, Kept] = {}
+        self._living: dict[str, Kept] = {}
+        self._added = asyncio.Event()
+        self._cleared = asyncio.Event()
+        self._cleared.set()
+
+    async def load(self) -> None:
+        """Sort out what an earlier process left."""
+        self._kept, strays = sort_out(await self._store.load(), self._fingerprints)
+        for stray in strays:
+            self._stray(stray)
+
+    async def run(self) -> NoReturn:
+        """Delete strays as they come, each for as long as it takes."""
+        attempt = 0
+        while True:
+            await self._added.wait()
+            await self._delete_all()
+            if not self._strays:
+                self._added.clear()
+                self._cleared.set()
+                attempt = 0
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNREACHABLE.delay(attempt, random.uniform)):
+                    await self._paths.changed(self._paths.changes)
+            attempt += 1
+
+    def kept(self, stream: str) -> tuple[str, str] | None:
+        one = self._kept.get(stream)
+        return None if one is None else (one.stream_id, one.url)
+
+    async def cleared(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLEARED_SECONDS):
+                await self._cleared.wait()
+
+    async def created(self, stream: str, session: Session, transport: str) -> None:
+        url = session.target.url if isinstance(session.target, PublishTarget) else ""
+        one = Kept(stream, session.stream_id, url, transport, self._fingerprints[stream])
+        self._living[one.stream_id] = one
+        await self._store.created(one)
+
+    async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None:
+        one = self._living.pop(stream_id, None)
+        if (kept := self._kept.get(stream)) is not None and kept.stream_id == stream_id:
+            one = self._kept.pop(stream)
+        if settled:
+            await self._store.deleted(stream_id)
+        elif one is not None:
+            self._stray(one)
+
+    def _stray(self, one: Kept) -> None:
+        self._strays[one.stream_id] = one
+        self._cleared.clear()
+        self._added.set()
+
+    async def _delete_all(self) -> None:
+        for one in list(self._strays.values()):
+            api = self._api(one.stream)
+            if api is None:
+                self._log.warning(f"{one.stream}: no key to end its stream with", stream_id=one.stream_id)
+            elif not await api.delete(one.stream_id):
+                continue
+            else:
+                self._log.info(f"a stray stream of {one.stream} is ended", stream_id=one.stream_id)
+            del self._strays[one.stream_id]
+            await self._store.deleted(one.stream_id)

@@ -1,0 +1,247 @@
+"""Keeps one session's video arriving, Room after Room, for as long as the session lives: acts on what `ladder`
+decides."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from overshootd.contracts import (
+    APART_SECONDS,
+    LeaseNow,
+    Log,
+    Paths,
+    Publisher,
+    Publishers,
+    PublishPlan,
+    Session,
+    Subscription,
+)
+from overshootd.errors import CameraLost, Congested, Refused, StreamGone, Transient
+from overshootd.ladder import JOIN, Ladder, Sign, climb, doubt, proved
+from overshootd.status import Rung, StreamState, Switch
+from overshootd.wishes import Wishes
+
+LOOK_SECONDS = 1.0
+"""How often results are looked after."""
+
+OF_THE_ATTEMPT = (CameraLost, Congested, Refused, StreamGone)
+"""Kinds of Transient that no step on the ladder mends."""
+
+
+class _Useless(Exception):
+    """This Room cannot be mended; the text says what ails it."""
+
+
+@dataclass(slots=True)
+class Presence:
+    """The publishers of one session, one after the other. `period`: seconds from one result to the next."""
+
+    session: Session
+    publishers: Publishers
+    publisher: Publisher
+    plan: PublishPlan
+    camera: Subscription
+    paths: Paths
+    period: float
+    state: StreamState
+    changed: Callable[[], None]
+    log: Log
+    clock: Callable[[], float] = time.monotonic
+    _ladder: Ladder = field(init=False, default=Ladder())
+    _began: float = field(init=False)
+    _result: float = field(init=False)
+    _why: str = field(init=False, default="")
+    _seen: int = field(init=False)  # changes of the path that were acted on
+
+    def __post_init__(self) -> None:
+        self._began = self._result = self.clock()
+        self._seen = self.paths.changes
+
+    def proved(self) -> None:
+        """A result came."""
+        self._result = self.clock()
+        if self._ladder.since is not None and not self._ladder.doubts:
+            return  # a step is under way: this one is from before
+        if self._ladder.doubts:
+            self._say_again("results come again")
+        self._ladder = proved(self._ladder, arrived=self._result - self._began)
+
+    async def run(self) -> NoReturn:
+        """Publish until nothing of this session is to be saved. Raises Transient and its kinds, CameraEnded,
+        Permanent."""
+        while True:
+            await self._join()
+            self._arrives()
+            why = await self._in_room()
+            await self._another(why)
+
+    async def close(self) -> None:
+        """Leave the room. Bounded."""
+        await self.publisher.close()
+
+    # -- joining
+
+    async def _join(self) -> None:
+        while True:
+            self._seen = self.paths.changes
+            try:
+                return await self.publisher.connect(self.session.target, self.camera.next)
+            except OF_THE_ATTEMPT:
+                raise
+            except Transient as error:
+                await self._not_joined(str(error))
+
+    async def _not_joined(self, why: str) -> None:
+        self._ladder = replace(self._ladder, rung=Rung.NEW_ROOM)
+        self._climb(Sign.FAILURE, why, connected=False)
+        await self._ask()
+        if self.publishers.not_joined():
+            raise StreamGone(f"{why}; the transport is {self.publishers.transport} from now on")
+        await self._another(why, wait=JOIN.delay(self._ladder.failed - 1, random.uniform))
+
+    async def _another(self, why: str, wait: float = 0.0) -> None:
+        """Put a new publisher in place of this one: one Room an identity, ever (livekit-notes.md, Tokens)."""
+        await self.publisher.close()
+        if self._ladder.rung is Rung.NEW_STREAM or not self.publishers.rejoins:
+            raise StreamGone(why)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self.paths.changed(self._seen)
+        self.publisher = self.publishers(self.plan)
+
+    def _arrives(self) -> None:
+        """Frames are answered for, as far as the room can tell. What was doubted is proved by a result alone."""
+        self._began = self.clock()
+        self.publishers.joined()
+        self._show(Rung.STEADY)
+        if self._ladder.since is not None and not self._ladder.doubts:
+            self._say_again("video arrives again")
+
+    def _say_again(self, what: str) -> None:
+        took = self.clock() - (self._ladder.since or self._began)
+        self.state.switch = Switch(time.time(), self._ladder.rung, round(took, 3), self._why)
+        self.log.info(f"{what} ({self._ladder.rung})", after_seconds=round(took, 2))
+        self._ladder = replace(self._ladder, since=None, doubts=0)
+
+    # -- in a room
+
+    async def _in_room(self) -> str:
+        """Pump until this Room is of no more use; why."""
+        pump = self._pass_on() if self.plan.encoded else self._pump()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(pump, name="pump")
+                tasks.create_task(self._look_after(), name="look after the room")
+        except* _Useless as group:
+            useless = str(group.exceptions[0])
+        return useless
+
+    async def _pump(self) -> NoReturn:
+        while True:
+            self.publisher.push(await self.camera.next())
+            self.state.frames_minute.add(self.clock())
+
+    async def _pass_on(self) -> NoReturn:
+        wishes = Wishes(self.plan.max_bitrate // 1000)
+        while True:
+            wish = wishes.told(self.publisher.push(await self.camera.next()), self.clock())
+            self.state.frames_minute.add(self.clock())
+            if any(wish):
+                self.camera.feedback(*wish)
+            await asyncio.sleep(APART_SECONDS)
+
+    async def _look_after(self) -> NoReturn:
+        while True:
+            sign, why = await self._sign()
+            self._climb(sign, why, connected=self.publishers.rejoins and self.publisher.connected)
+            match self._ladder.rung:
+                case Rung.KEEPALIVE:
+                    await self._ask()
+                case Rung.REJOIN:
+                    await self._rejoin(sign)
+                case _:
+                    if self.publishers.rejoins:
+                        await self._ask(first=sign is not Sign.HINT)
+                    raise _Useless(why)
+            self._arrives()
+
+    async def _rejoin(self, sign: Sign) -> None:
+        """Raises _Useless when this Room is beyond that."""
+        # A hint is no doubt about the stream: the API is asked beside it, by the session itself.
+        await self._ask(first=sign is not Sign.HINT)
+        try:
+            await self.publisher.rejoin()
+        except OF_THE_ATTEMPT:
+            raise
+        except Transient as error:
+            self._climb(Sign.FAILURE, str(error), connected=False)
+            await self._ask()
+            raise _Useless(str(error)) from error
+
+    async def _ask(self, *, first: bool = True) -> None:
+        """Let a keepalive decide whether the stream lives, and bring a fresh token; without `first`, only begin to."""
+        self.session.path_changed()
+        if first:
+            await self.session.verify()
+
+    def _climb(self, sign: Sign, why: str, *, connected: bool) -> None:
+        if self._ladder.since is None:
+            self._why = why
+            self.log.warning(f"video: {why}")
+        self._ladder = climb(self._ladder, sign, connected=connected, now=self.clock())
+        self._show(self._ladder.rung)
+
+    def _show(self, rung: Rung) -> None:
+        if self.state.rung is not rung:
+            self.state.rung = rung
+            self.changed()
+
+    # -- what says that something is wrong
+
+    async def _sign(self) -> tuple[Sign, str]:
+        """Wait for trouble. Raises what no step mends."""
+        ways: dict[asyncio.Task[Any], Sign] = {
+            asyncio.create_task(self._hint(), name="hint"): Sign.HINT,
+            asyncio.create_task(self._watched(), name="watch"): Sign.FAILURE,
+            asyncio.create_task(self._doubt(), name="doubt"): Sign.DOUBT,
+        }
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ways:
+                task.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        first = next(task for task in ways if task in done)
+        return ways[first], str(first.result())
+
+    async def _hint(self) -> str:
+        self._seen = await self.paths.changed(self._seen)
+        return "the path has changed"
+
+    async def _watched(self) -> str:
+        try:
+            await self.publisher.watch()
+        except OF_THE_ATTEMPT:
+            raise
+        except Transient as error:
+            return str(error)
+        raise AssertionError("a publisher is watched for ever")
+
+    async def _doubt(self) -> str:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            lease, now = self._lease(), self.clock()
+            why = doubt(self._ladder, lease, began=self._began, result=self._result, period=self.period, now=now)
+            if why is not None:
+                return why
+
+    def _lease(self) -> LeaseNow:
+        lease = self.session.lease
+        self.state.keepalive_sent, self.state.lease_until, self.state.token_at = lease.sent, lease.until, lease.token
+        return lease
