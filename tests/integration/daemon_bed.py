@@ -148,6 +148,7 @@ async def daemon(folder: Path, config: Json, **environ: str) -> AsyncIterator[Da
     path.write_text(yaml.safe_dump(config))
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.setblocking(False)
+    (folder / "notify").unlink(missing_ok=True)  # of a daemon that ran here before
     manager.bind(str(folder / "notify"))
     try:
         log = folder / "daemon.log"
