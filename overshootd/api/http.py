@@ -6,7 +6,8 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,10 @@ CONNECT_TIMEOUT = 5.0
 IDLE_SECONDS = 60.0
 """How long an unused connection is kept. Keepalives come up to 20 s apart: by httpx's own 5 s each would make a new TLS
 connection, 32 MB a day instead of 19, measured with a tiny certificate."""
+
+LAST_SECONDS = 0.5
+"""For a request that is under way when the path changes. Where the old path is dead no answer comes, and each moment
+counts; where it is not one does, and then a stream that was just created is not left behind unknown, and billed."""
 
 LONGEST_ANSWER = 1_000_000
 """Bytes. The API's answers are a few kilobytes; a portal's page may be anything."""
@@ -36,56 +41,96 @@ Answer = Success | HttpAnswer | NoAnswer
 
 
 class Http:
-    """One pool of connections for all streams."""
+    """One pool of connections for all streams, and another one after each change of the path."""
 
     def __init__(self, tls: ssl.SSLContext, user_agent: str) -> None:
         """Raises ConfigError when the environment names a proxy that cannot be used."""
         self._tls, self._user_agent = tls, user_agent
         self._dropped = float("-inf")
-        self._closing: set[asyncio.Task[None]] = set()
-        self._client = self._pool()
-
-    def _pool(self) -> httpx.AsyncClient:
-        headers = {"user-agent": self._user_agent}
-        limits = httpx.Limits(max_connections=20, keepalive_expiry=IDLE_SECONDS)
-        try:
-            return httpx.AsyncClient(verify=self._tls, headers=headers, limits=limits)
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise ConfigError(f"the proxy that the environment names cannot be used: {error}") from error
+        self._ending: set[asyncio.Task[None]] = set()
+        self._pool = self._fresh()
 
     def drop_connections(self, *, unless_within: float = 0.0) -> None:
-        """Connections made so far are not used again, unless that was asked for within so many seconds before."""
+        """Connections made so far are not used again, unless that was asked for within so many seconds before.
+
+        Those that are idle are closed now; a request that is under way has LAST_SECONDS more and then is NoAnswer.
+        """
         now = time.monotonic()
         if now - self._dropped < unless_within:
             return
         self._dropped = now
-        closing = asyncio.create_task(self._client.aclose(), name="close connections")
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-        self._client = self._pool()
+        old, self._pool = self._pool, self._fresh()
+        ending = asyncio.create_task(old.end(), name="old connections")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def request(
         self, method: str, url: str, *, key: Secret, body: Mapping[str, Any] | None = None, timeout: float
     ) -> Answer:
         """One request, `timeout` seconds for all of it. Raises nothing but cancellation."""
+        pool = self._pool
         try:
             # httpx counts its timeouts per read; a server that drips bytes would outlast the lease.
-            async with asyncio.timeout(timeout):
-                async with self._client.stream(
-                    method,
-                    url,
-                    json=body,
-                    headers={"authorization": f"Bearer {key.reveal()}"},
-                    timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-                ) as response:
-                    return _answer(response, await _read(response))
+            async with asyncio.timeout(timeout) as bound:
+                with pool.used(bound):
+                    async with pool.client.stream(
+                        method,
+                        url,
+                        json=body,
+                        headers={"authorization": f"Bearer {key.reveal()}"},
+                        timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+                    ) as response:
+                        return _answer(response, await _read(response))
         except TimeoutError:
-            return NoAnswer(f"no answer within {timeout:g} s")
+            return NoAnswer("the path has changed" if pool is not self._pool else f"no answer within {timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return NoAnswer(_why(error))
 
     async def close(self) -> None:
-        await asyncio.gather(self._client.aclose(), *self._closing, return_exceptions=True)
+        await asyncio.gather(self._pool.end(), *self._ending)
+
+    def _fresh(self) -> _Pool:
+        headers = {"user-agent": self._user_agent}
+        limits = httpx.Limits(max_connections=20, keepalive_expiry=IDLE_SECONDS)
+        try:
+            return _Pool(httpx.AsyncClient(verify=self._tls, headers=headers, limits=limits))
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConfigError(f"the proxy that the environment names cannot be used: {error}") from error
+
+
+class _Pool:
+    """The connections of one path, and the bounds of the requests that are under way on them."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self._under_way: set[asyncio.Timeout] = set()
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextmanager
+    def used(self, bound: asyncio.Timeout) -> Iterator[None]:
+        """By a request that has this bound."""
+        self._under_way.add(bound)
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._under_way.discard(bound)
+            if not self._under_way:
+                self._unused.set()
+
+    def _hurry(self) -> None:
+        latest = asyncio.get_running_loop().time() + LAST_SECONDS
+        for bound in self._under_way:
+            ends = bound.when()
+            if ends is not None and ends > latest and not bound.expired():
+                bound.reschedule(latest)
+
+    async def end(self) -> None:
+        """Hurry what is under way, and close all connections."""
+        self._hurry()
+        await self._unused.wait()
+        await self.client.aclose()
 
 
 def _why(error: Exception) -> str:
