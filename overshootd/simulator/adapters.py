@@ -19,7 +19,7 @@ async def open_media(options: Options, url: str, stack: AsyncExitStack) -> tuple
     rooms, routes, server = await _rooms(options, url, stack)
     await rooms.start()
     stack.push_async_callback(rooms.close)
-    return Media(rooms, _answerer(options, stack), _watch, server), routes
+    return Media(rooms, _answerer(options, stack), _watch, server, options.turn), routes
 
 
 async def _rooms(

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from overshootd.simulator.options import LiveKitServer, Options
+from overshootd.simulator.options import LiveKitServer, Options, TurnServer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--livekit-secret", metavar="S", help="its API secret")
     parser.add_argument(
         "--advertise", metavar="HOST", help="where media is sent to (default: every address but loopback)"
+    )
+    parser.add_argument(
+        "--turn",
+        action="append",
+        type=_turn,
+        default=[],
+        metavar="URL,USER,CREDENTIAL",
+        help="a relay that legacy streams are told of; may be repeated",
     )
     parser.add_argument("--faults", type=Path, metavar="FILE", help="a scenario of faults (YAML)")
     parser.add_argument("--control", type=_port, metavar="PORT", help="ledger and faults on 127.0.0.1 (0: a free one)")
@@ -70,6 +78,7 @@ def _options(args: argparse.Namespace) -> Options:
         livekit=_livekit(args),
         faults=args.faults,
         advertise=args.advertise,
+        turn=tuple(args.turn),
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
         lease_ttl=args.lease_ttl,
@@ -94,6 +103,15 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no port; 0 to 65535 is")
     return port
+
+
+def _turn(text: str) -> TurnServer:
+    parts = text.split(",", 2)
+    if len(parts) != 3 or not parts[0].startswith(("turn:", "turns:")):
+        raise argparse.ArgumentTypeError(
+            f"{parts[0]} is not followed by user and credential, or no turn: or turns: URL"
+        )
+    return TurnServer(*parts)
 
 
 def _seconds(text: str) -> float:

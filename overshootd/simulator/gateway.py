@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from overshootd.simulator.contract import Contract, Problem
@@ -26,6 +26,7 @@ from overshootd.simulator.faults import (
 )
 from overshootd.simulator.ledger import Ledger
 from overshootd.simulator.media import Eye, MediaAdapter
+from overshootd.simulator.options import TurnServer
 from overshootd.simulator.requests import LiveKit, Native, StreamSpec, WebRTC, rule_problems, stream_spec
 from overshootd.simulator.sockets import Close
 from overshootd.simulator.stream import Stream
@@ -95,7 +96,7 @@ class Watch(Protocol):
 class Media:
     """Where video comes from, by the stream's source. `watch(url, token, eye)` raises OSError or RuntimeError.
 
-    `server` is None when the rooms are on no room server of ours.
+    `server` is None when the rooms are on no room server of ours. `turn`: the relays that legacy streams are told of.
 
     All of them bound their own waits; a join that is under way must not be cancelled (livekit-notes.md, "Traps").
     """
@@ -104,6 +105,7 @@ class Media:
     answerer: Answerer
     watch: Callable[[str, str, Eye], Awaitable[Watch]]
     server: RoomServer | None = None
+    turn: tuple[TurnServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,10 @@ class Gateway:
                     answered = await self._media.answerer.answer(stream.stream_id, sdp, stream)
                 except ValueError as error:
                     raise ApiError(400, "bad_offer", str(error)) from error
-                return {"webrtc": {"type": "answer", "sdp": answered}, "turn_servers": []}
+                return {
+                    "webrtc": {"type": "answer", "sdp": answered},
+                    "turn_servers": [asdict(server) for server in self._media.turn],
+                }
             case LiveKit(url=url, token=token):
                 try:
                     self._watches[stream.stream_id] = await self._media.watch(url, token, stream)

@@ -17,6 +17,15 @@ class LiveKitServer:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnServer:
+    """A relay that clients of legacy streams are told of: its turn: or turns: URL, and what it asks for."""
+
+    urls: str
+    username: str
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Times in seconds; `lease_ttl` None is a lease without end. Port 0 takes a free one.
 
@@ -31,6 +40,7 @@ class Options:
     livekit: LiveKitServer | None = None
     faults: Path | None = None
     advertise: str | None = None
+    turn: tuple[TurnServer, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     lease_ttl: float | None = 45.0

@@ -34,9 +34,9 @@ async def answerer(media_net: str) -> AsyncIterator[OfferAnswerer]:
 
 
 @contextlib.asynccontextmanager
-async def client() -> AsyncIterator[tuple[RTCPeerConnection, str]]:
+async def client(configuration: RTCConfiguration | None = None) -> AsyncIterator[tuple[RTCPeerConnection, str]]:
     """A peer connection with a camera, and its complete offer."""
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection = RTCPeerConnection(configuration or RTCConfiguration(iceServers=[]))
     try:
         connection.addTrack(Camera())
         await connection.setLocalDescription(await connection.createOffer())

@@ -115,6 +115,8 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence() -> None:
         (["--tls-cert", "x.pem"], 64, "--tls-cert and --tls-key go together"),
         (["--livekit-url", "ws://x"], 64, "go together"),
         (["--lease-ttl", "0"], 64, "--lease-ttl"),
+        (["--turn", "turn:10.0.0.1:3478"], 64, "user and credential"),
+        (["--turn", "10.0.0.1,user,credential"], 64, "turns: URL"),
         (["--faults", "nowhere.yaml"], 78, "nowhere.yaml"),
         (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], 78, "nowhere.pem"),
     ],
