@@ -1,0 +1,88 @@
+"""Simulator and daemon in the lab, and what must be true after each ordeal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration import daemon_bed
+from tests.net.device import Device
+from tests.net.gateway import KEY, Gateway, gateway
+from tests.net.judge import Life, longest_gap, most_at_a_time
+from tests.net.lab import Lab
+
+START_BOUND = 45.0
+CAMERA = {"type": "test", "width": 320, "height": 180}
+STREAM: dict[str, Any] = {"camera": CAMERA, "processing": {"interval_seconds": 0.25}}
+"""Eight pictures a second."""
+
+
+@dataclass
+class Bed:
+    """The network, the simulator and the daemon in it, whose streams are live."""
+
+    net: Lab
+    gateway: Gateway
+    device: Device
+
+    def ids(self) -> dict[str, str]:
+        """Which stream of the API each configured one is."""
+        return {stream: self.device.stream_id(stream) for stream in self.device.streams}
+
+    @asynccontextmanager
+    async def survives(self, within: float, *, gap: float | None = None, same: bool = True) -> AsyncIterator[None]:
+        """What happens inside must leave every stream well: a fresh result `within` seconds of its end, no longer a
+        `gap` than that between frames at the server, never more streams billed than there are, and (`same`) those of
+        before."""
+        before, began = self.ids(), time.monotonic()
+        yield
+        await self.device.fresh(within)
+        if same:
+            assert self.ids() == before, f"other streams than before\n{self.device.said()}"
+        if gap is not None:
+            worst = await self.worst_gap(began)
+            assert worst <= gap, f"a gap of {worst:.2f} s between frames, not {gap:g}\n{self.device.said()}"
+        await self.none_twice()
+
+    async def worst_gap(self, since: float) -> float:
+        """The longest time without a frame since then, of any of the streams of now."""
+        until, alive = time.monotonic(), set(self.ids().values())
+        lives = [life for life in await self.gateway.lives(since) if life.stream_id in alive]
+        return max(longest_gap(life.frames, since, until) for life in lives)
+
+    async def none_twice(self) -> list[Life]:
+        """No more streams were ever billed at a time than are configured. All there were."""
+        lives = await self.gateway.lives()
+        most, due = most_at_a_time(lives), len(self.device.streams)
+        assert most <= due, f"{most} streams billed at a time, {due} configured\n{self.device.said()}"
+        return lives
+
+
+@asynccontextmanager
+async def bed(
+    net: Lab,
+    folder: Path,
+    *,
+    streams: int = 1,
+    simulate: Sequence[str] = (),
+    config: dict[str, Any] | None = None,
+    start: bool = True,
+    **environ: str,
+) -> AsyncIterator[Bed]:
+    """A bed with `streams` streams called s1, s2 …; `simulate` are arguments of the simulator, `config` is merged over
+    the daemon's configuration. With `start` all streams are live; else the daemon is still to be started."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(gateway(net, folder, simulate))
+        wanted = {f"s{number}": STREAM for number in range(1, streams + 1)}
+        settings = daemon_bed.config(folder, server.base_url, **wanted) | (config or {})
+        (folder / "key").write_text(KEY + "\n")
+        device = Device(net.device, folder, settings, environ)
+        stack.push_async_callback(device.stack.aclose)
+        if start:
+            await device.start()
+            await device.fresh(START_BOUND)
+        yield Bed(net, server, device)
