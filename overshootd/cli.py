@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _config_argument(check)
     check.add_argument("--json", action="store_true", help="print an object that a program can read")
     commands.add_parser("schema", help="print the configuration's JSON Schema, for editors")
+    _status_arguments(commands.add_parser("status", help="say what the running daemon does"))
 
     cameras = commands.add_parser("cameras", help="list this machine's cameras, with the lines to configure them")
     cameras.add_argument("--json", action="store_true", help="print an object that a program can read")
@@ -53,6 +54,15 @@ def _config_argument(command: argparse.ArgumentParser) -> None:
         "-c", "--config", type=Path, default=Path("/etc/overshootd"), metavar="FILE",
         help="the file, or a directory holding overshootd.yaml and streams.d/ (default: %(default)s)",
     )  # fmt: skip
+
+
+def _status_arguments(command: argparse.ArgumentParser) -> None:
+    command.description = "Asks the daemon that runs with the configuration what its streams and cameras do."
+    _config_argument(command)
+    command.add_argument("--json", action="store_true", help="print an object that a program can read")
+    command.add_argument(
+        "--socket", type=Path, metavar="PATH", help="ask the daemon that listens there, whatever its configuration"
+    )
 
 
 def _snapshot_arguments(command: argparse.ArgumentParser) -> None:
@@ -93,6 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from overshootd.config.commands import schema
 
             return schema(sys.stdout)
+        case "status":
+            from overshootd.control.status_command import status
+
+            return status(args.config, args.socket, args.json, os.environ, sys.stdout)
         case "cameras":
             from overshootd.inventory.command import cameras
 

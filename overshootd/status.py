@@ -21,6 +21,10 @@ class State(StrEnum):
     DISABLED = "disabled"
 
 
+AT_WORK = frozenset({State.STARTING, State.LIVE, State.WAITING, State.REFUSED})
+"""States of a stream for whose video something is being done, or may be."""
+
+
 class Rung(StrEnum):
     """What is being done for a stream's video to arrive; the ladder is climbed from top to bottom."""
 
@@ -63,11 +67,20 @@ class LastMinute:
         self._newest = max(self._newest, second)
 
 
+@dataclass(frozen=True, slots=True)
+class CameraNow:
+    """A camera: the word for its state (contracts.CameraState), and why when it does not work."""
+
+    state: str
+    why: str = ""
+
+
 @dataclass(slots=True)
 class StreamState:
     """One stream: its state, why it is not live, and its results so far. `last_result` is seconds since the epoch.
 
-    `keepalive_sent`, `lease_until` and `token_at` are monotonic seconds, None while there are none.
+    `keepalive_sent`, `lease_until` and `token_at` are monotonic seconds, None while there are none. `notes` are
+    sentences about what will need somebody: a token of the user's own that is about to expire.
     """
 
     state: State = State.STARTING
@@ -83,15 +96,23 @@ class StreamState:
     switch: Switch | None = None
     frames_minute: LastMinute = field(default_factory=LastMinute)
     results_minute: LastMinute = field(default_factory=LastMinute)
+    notes: tuple[str, ...] = ()
 
 
 def status_line(streams: Mapping[str, StreamState], cameras: Mapping[str, str]) -> str:
-    """How many streams are in which state, and why those are that are not live; `cameras` has what ails each. Pure."""
+    """How many streams are in which state, what is being done for those whose video does not arrive, and why; `cameras`
+    has what ails each. Pure."""
     if not streams:
         return "idle: no stream is configured"
     counts = Counter(stream.state for stream in streams.values())
     summary = ", ".join(f"{counts[state]} {state}" for state in State if state in counts)
     troubles = [f"camera {name}: {why}" for name, why in cameras.items()]
-    troubles += [f"{name}: {stream.why}" for name, stream in streams.items() if stream.why]
+    troubles += [f"{name}: {trouble}" for name, stream in streams.items() if (trouble := _trouble(stream))]
     line = " ".join("; ".join([summary, *troubles]).split())  # an error's text may have several lines
     return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…"
+
+
+def _trouble(stream: StreamState) -> str:
+    """What a stream has to tell besides its state; nothing when all is well."""
+    rung = stream.rung if stream.rung is not Rung.STEADY and stream.state in AT_WORK else ""
+    return ": ".join(filter(None, (rung, stream.why)))

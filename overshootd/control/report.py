@@ -1,0 +1,90 @@
+"""What `overshootd status --json` prints, from what the streams and the daemon know (docs/commands.md). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from overshootd.control.wire import Json
+from overshootd.status import CameraNow, StreamState, Switch
+
+SCHEMA = 1
+"""Rises when a key goes or changes its meaning. New ones may come at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """What the daemon knows of itself. `started` and `path_changed` (the last time that a path towards our peers
+    changed, `path_changes` times so far) are monotonic seconds; memory in MB of 2**20 bytes, None: no limit."""
+
+    version: str
+    pid: int
+    device: str
+    state_dir: str
+    started: float
+    clock_synced: bool
+    memory_mb: float
+    memory_limit_mb: float | None = None
+    path_changes: int = 0
+    path_changed: float | None = None
+    cameras: Mapping[str, CameraNow] = field(default_factory=dict)
+
+
+def report(states: Mapping[str, StreamState], facts: DaemonFacts, *, now: float, wall: float) -> Json:
+    """The object; `now` is monotonic, `wall` seconds since the epoch, both of this moment.
+
+    Times are RFC 3339, spans and ages are seconds; what is not known, or is not there, is null.
+    """
+    return {
+        "schema": SCHEMA,
+        "at": timestamp(wall),
+        "version": facts.version,
+        "pid": facts.pid,
+        "device": facts.device,
+        "state_dir": facts.state_dir,
+        "uptime_seconds": _span(now - facts.started),
+        "clock_synced": facts.clock_synced,
+        "network": {"changes": facts.path_changes, "changed_seconds_ago": _age(facts.path_changed, now)},
+        "memory": {"used_mb": round(facts.memory_mb, 1), "limit_mb": facts.memory_limit_mb},
+        "cameras": {name: {"state": camera.state, "why": camera.why} for name, camera in facts.cameras.items()},
+        "streams": {name: _stream(state, now, wall) for name, state in states.items()},
+    }
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339, UTC, milliseconds, as the records have it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _stream(state: StreamState, now: float, wall: float) -> Json:
+    last = state.last_result
+    return {
+        "state": state.state,
+        "why": state.why,
+        "transport": state.transport,
+        "rung": state.rung,
+        "stream_id": state.stream_id,
+        "keepalive_seconds_ago": _age(state.keepalive_sent, now),
+        "lease_seconds_left": None if state.lease_until is None else _span(state.lease_until - now),
+        "token_seconds_old": _age(state.token_at, now),
+        "last_switch": None if state.switch is None else _switch(state.switch),
+        "last_minute": {"frames": state.frames_minute.count(now), "results": state.results_minute.count(now)},
+        "results": state.results,
+        "last_result_at": None if last is None else timestamp(last),
+        # by a clock that may have been set in between
+        "last_result_seconds_ago": None if last is None else max(0.0, _span(wall - last)),
+        "notes": list(state.notes),
+    }
+
+
+def _switch(switch: Switch) -> Json:
+    return {"at": timestamp(switch.at), "rung": switch.rung, "seconds": _span(switch.seconds), "why": switch.why}
+
+
+def _age(since: float | None, now: float) -> float | None:
+    return None if since is None else _span(now - since)
+
+
+def _span(seconds: float) -> float:
+    return round(seconds, 3)
