@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import pytest
 from structlog.testing import CapturingLogger
 
+from overshootd import records
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import (
-    AccessUnit,
-    CaptureFormat,
-    Due,
-    Inference,
-    Media,
-    PublishPlan,
-    PublishStats,
-    PublishTarget,
-    Session,
-    StreamSpec,
-    Wish,
-)
+from overshootd.contracts import AccessUnit, CaptureFormat, Due, Media, Wish
 from overshootd.errors import CameraLost, Congested
-from overshootd.records import Records
 from overshootd.route import Routes
+from overshootd.status import StreamState
 from overshootd.stream import Parts, attempt
+from tests.unit.attempt_parts import Api, NoLeftovers, Paths, Publisher, Publishers
 
 UNIT = AccessUnit(b"", 1280, 720, True, 0)
 ENCODED = CaptureFormat(6.0, 1280, 720, encoded=True)
@@ -66,72 +55,13 @@ class Camera:
     def close(self) -> None: ...
 
 
-class OneSession:
-    stream_id = "1"
-    target = PublishTarget("ws://nowhere", "token")
+class Records:
+    """No result comes here; only the state is looked at."""
 
-    async def keep_lease(self) -> None:
-        await asyncio.Event().wait()
+    def __init__(self) -> None:
+        self.state = StreamState()
 
-    async def verify(self) -> None: ...
-
-    async def results(self) -> AsyncGenerator[Inference, None]:
-        await asyncio.Event().wait()
-        yield Inference(0.0, {})
-
-    async def set_prompt(self, prompt: str) -> None: ...
-
-    async def info(self) -> Mapping[str, Any]:
-        return {}
-
-    async def close(self) -> None: ...
-
-
-class Api:
-    async def create(self, spec: StreamSpec) -> Session:
-        return OneSession()
-
-
-@dataclass
-class Publisher:
-    """Wishes for a keyframe and a rate at every frame. `congested`: its path takes less than half."""
-
-    congested: bool = False
-    pushed: int = 0
-
-    async def connect(self, target: PublishTarget, first: Callable[[], Awaitable[Media]]) -> None: ...
-
-    def push(self, media: Media) -> Wish:
-        self.pushed += 1
-        return Wish(keyframe=True, kbps=5000)
-
-    async def watch(self) -> None:
-        if self.congested:
-            raise Congested("40 of 50 access units were not sent")
-        await asyncio.Event().wait()
-
-    async def stats(self) -> PublishStats:
-        return PublishStats()
-
-    async def close(self) -> None: ...
-
-
-@dataclass
-class Publishers:
-    """One publisher, whatever the plan; remembers the plans."""
-
-    publisher: Publisher = field(default_factory=Publisher)
-    has_encoder: bool = False
-    asked: int = 0
-    plans: list[PublishPlan] = field(default_factory=list)
-
-    async def hardware(self) -> bool:
-        self.asked += 1
-        return self.has_encoder
-
-    def __call__(self, plan: PublishPlan) -> Publisher:
-        self.plans.append(plan)
-        return self.publisher
+    def changed(self) -> None: ...
 
 
 def parts(camera: Camera, publishers: Publishers, **changes: object) -> Parts:
@@ -141,10 +71,20 @@ def parts(camera: Camera, publishers: Publishers, **changes: object) -> Parts:
         "processing": {"interval_seconds": 0.5},
         "inference": {"prompt": "What is there?", "model": "some"},
     }
-    config = StreamConfig.model_validate(plain | changes)
-    # Nothing is recorded here: no result comes.
-    records = cast(Records, None)
-    return Parts(config, camera, Api(), publishers, records, lambda: False, Routes(CapturingLogger()))
+    log = CapturingLogger()
+    return Parts(
+        name="one",
+        config=StreamConfig.model_validate(plain | changes),
+        camera=camera,
+        api=Api(),
+        publishers=publishers,
+        records=cast(records.Records, Records()),
+        keep_stream=lambda: False,
+        routes=Routes(log),
+        paths=Paths(),
+        leftovers=NoLeftovers(),
+        log=log,
+    )
 
 
 async def ended(of: Parts) -> NoReturn:
@@ -170,7 +110,7 @@ async def test_the_camera_is_started_the_way_its_frames_take(
         await ended(parts(camera_, publishers, **changes))
     assert camera_.started == [started, "stop"]
     assert publishers.plans[0].encoded == (started in ("units", "keyframes"))
-    assert publishers.publisher.pushed == 3
+    assert publishers.made[0].pushed == 3
 
 
 async def test_what_the_receiver_wishes_is_told_to_the_camera_that_encodes() -> None:
@@ -189,11 +129,10 @@ async def test_a_camera_of_pictures_is_told_nothing() -> None:
 
 async def test_a_path_that_took_too_little_gets_pictures_at_the_next_attempt() -> None:
     camera = Camera(ENCODED)
-    publishers = Publishers(Publisher(congested=True))
+    publishers = Publishers([Publisher(trouble=[Congested("40 of 50 access units were not sent")])])
     both = parts(camera, publishers)
     with pytest.raises(Congested):
         await ended(both)
-    publishers.publisher = Publisher()
     with pytest.raises(CameraLost):
         await ended(both)
     assert camera.started == ["units", "stop", "pictures of 1280x720", "stop"]

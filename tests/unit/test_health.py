@@ -34,7 +34,7 @@ def test_a_camera_that_gives_nothing_is_not_the_publishers_fault() -> None:
 
 def test_no_stats_for_longer_than_the_limit_is_broken_and_a_short_reconnection_is_not() -> None:
     health = Health(0.0)
-    assert health.broken(Counters(10.0, responses=None, encoded=0, pushed=10)) is None
+    assert health.broken(Counters(LIMIT / 2, responses=None, encoded=0, pushed=10)) is None
     assert health.broken(Counters(12.0, responses=7, encoded=10, pushed=12)) is None
     assert health.broken(Counters(12.0 + LIMIT, responses=None, encoded=0, pushed=40)) is not None
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.config.model import ClipProcessing, FrameProcessing
-from overshootd.errors import CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient
+from overshootd.errors import CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient, Unreachable
 from overshootd.status import LONGEST_LINE, State, StreamState, status_line
-from overshootd.stream import reason, silence_limit
+from overshootd.stream import reason
 from overshootd.supervisor import delay
 from overshootd.systemd import Ending, meaning
 
@@ -34,6 +33,11 @@ def test_the_servers_retry_after_wins_over_a_shorter_backoff() -> None:
 @given(st.integers(0, 10**9))
 def test_the_delay_never_exceeds_its_cap(failures: int) -> None:
     assert delay(Transient("gone"), failures, longest) <= 30.0
+
+
+@given(st.integers(0, 10**9))
+def test_while_nobody_answers_a_path_that_comes_back_is_found_within_seconds(failures: int) -> None:
+    assert delay(Unreachable("no route"), failures, longest) <= 5.0
 
 
 def test_a_stream_that_lost_its_camera_is_there_when_the_camera_is_back_but_never_in_a_loop() -> None:
@@ -65,12 +69,6 @@ def test_a_failure_in_a_nested_group_is_found() -> None:
 def test_an_error_of_our_own_is_not_taken_for_a_failure_of_the_network() -> None:
     group = ExceptionGroup("", [ZeroDivisionError()])
     assert reason(group) is group
-
-
-def test_silence_is_believed_longer_for_slow_streams() -> None:
-    assert silence_limit(FrameProcessing(interval_seconds=2)) == 120.0
-    assert silence_limit(FrameProcessing(interval_seconds=60)) == 300.0
-    assert silence_limit(ClipProcessing(clip_length_seconds=10, delay_seconds=50, target_fps=1)) == 300.0
 
 
 @pytest.mark.parametrize(

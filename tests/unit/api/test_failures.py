@@ -9,8 +9,8 @@ from overshootd.errors import Permanent, Refused, StreamGone, Transient
 
 ROWS = [
     # seen, while doing, what to do
-    (NoAnswer("connection refused"), Operation.CREATE, Do.RETRY),
-    (NoAnswer("no answer within 5 s"), Operation.KEEPALIVE, Do.RETRY),
+    (NoAnswer("connection refused"), Operation.CREATE, Do.ASK_AGAIN),
+    (NoAnswer("no answer within 5 s"), Operation.KEEPALIVE, Do.ASK_AGAIN),
     (HttpAnswer(500, "oops"), Operation.CREATE, Do.RETRY),
     (HttpAnswer(503, None), Operation.KEEPALIVE, Do.RETRY),
     (HttpAnswer(401, "bad key"), Operation.CREATE, Do.RETRY_SLOWLY),

@@ -1,0 +1,184 @@
+"""What an attempt is made of, without a network: each does what the test says and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from overshootd.contracts import (
+    Inference,
+    LeaseNow,
+    Media,
+    PublishPlan,
+    PublishStats,
+    PublishTarget,
+    Session,
+    StreamSpec,
+    Target,
+    Wish,
+)
+
+
+class Paths:
+    """Satisfies contracts.Paths; the test says when they change."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._changed = asyncio.Event()
+
+    def change(self) -> None:
+        self.changes += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def changed(self, since: int) -> int:
+        while self.changes <= since:
+            await self._changed.wait()
+        return self.changes
+
+
+@dataclass
+class OneSession:
+    """Every keepalive brings another token. `asked`: what was asked, in order; `refuses`: raised by the keepalives."""
+
+    asked: list[str] = field(default_factory=list)
+    refuses: list[Exception] = field(default_factory=list)
+    stream_id: str = "1"
+    token: int = 0
+    inferences: asyncio.Queue[Inference] = field(default_factory=lambda: asyncio.Queue(10))
+
+    @property
+    def target(self) -> Target:
+        return PublishTarget("ws://nowhere", f"token {self.token}")
+
+    @property
+    def lease(self) -> LeaseNow:
+        return LeaseNow(0.0, None)
+
+    async def keep_lease(self) -> None:
+        await asyncio.Event().wait()
+
+    async def verify(self) -> None:
+        self.asked.append("verify")
+        if self.refuses:
+            raise self.refuses.pop(0)
+        self.token += 1
+
+    def path_changed(self) -> None:
+        self.asked.append("path changed")
+
+    async def results(self) -> AsyncGenerator[Inference, None]:
+        while True:
+            yield await self.inferences.get()
+
+    async def set_prompt(self, prompt: str) -> None: ...
+
+    async def info(self) -> Mapping[str, Any]:
+        return {}
+
+    async def close(self) -> bool:
+        self.asked.append("delete")
+        return True
+
+
+@dataclass
+class Api:
+    session: OneSession = field(default_factory=OneSession)
+
+    async def create(self, spec: StreamSpec) -> Session:
+        return self.session
+
+    async def resume(self, stream_id: str, url: str) -> Session:
+        return self.session
+
+    async def delete(self, stream_id: str) -> bool:
+        return True
+
+
+class NoLeftovers:
+    """No earlier process left anything."""
+
+    def kept(self, stream: str) -> tuple[str, str] | None:
+        return None
+
+    async def cleared(self) -> None: ...
+
+    async def created(self, stream: str, session: Session, transport: str) -> None: ...
+
+    async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None: ...
+
+
+@dataclass
+class Publisher:
+    """Wishes for a keyframe and a rate at every frame. What is in `joins`, `trouble` and `rejoins` is raised, one after
+    the other, by `connect`, `watch` and `rejoin`; then all is well."""
+
+    joins: list[Exception] = field(default_factory=list)
+    trouble: list[Exception] = field(default_factory=list)
+    rejoins: list[Exception] = field(default_factory=list)
+    connected: bool = True
+    pushed: int = 0
+    did: list[str] = field(default_factory=list)
+
+    async def source(self) -> Mapping[str, Any]:
+        return {"type": "native"}
+
+    async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
+        assert isinstance(target, PublishTarget)
+        self.did.append(f"connect with {target.token}")
+        if self.joins:
+            raise self.joins.pop(0)
+
+    async def rejoin(self) -> None:
+        self.did.append("rejoin")
+        if self.rejoins:
+            raise self.rejoins.pop(0)
+
+    def push(self, media: Media) -> Wish:
+        self.pushed += 1
+        return Wish(keyframe=True, kbps=5000)
+
+    async def watch(self) -> None:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.did.append("watch")
+        await asyncio.Event().wait()
+
+    async def stats(self) -> PublishStats:
+        return PublishStats()
+
+    async def close(self) -> None:
+        self.did.append("close")
+
+
+@dataclass
+class Publishers:
+    """Those of `ready` first, then such as never fail; remembers the plans."""
+
+    ready: list[Publisher] = field(default_factory=list)
+    has_encoder: bool = False
+    asked: int = 0
+    plans: list[PublishPlan] = field(default_factory=list)
+    made: list[Publisher] = field(default_factory=list)
+    transport: str = "native"
+    rejoins: bool = True
+    falls_back: bool = False
+
+    async def hardware(self) -> bool:
+        self.asked += 1
+        return self.has_encoder
+
+    def __call__(self, plan: PublishPlan) -> Publisher:
+        self.plans.append(plan)
+        self.made.append(self.ready.pop(0) if self.ready else Publisher())
+        return self.made[-1]
+
+    def joined(self) -> None: ...
+
+    def not_joined(self) -> bool:
+        return self.falls_back
+
+    async def another(self) -> None:
+        await asyncio.Event().wait()
