@@ -13,7 +13,7 @@ from tests.integration import daemon_bed
 from tests.net.device import Device
 from tests.net.gateway import KEY, Gateway, gateway
 from tests.net.judge import Life, longest_gap, most_at_a_time
-from tests.net.lab import Lab
+from tests.net.lab import Lab, lab
 
 START_BOUND = 45.0
 CAMERA = {"type": "test", "width": 320, "height": 180}
@@ -86,3 +86,10 @@ async def bed(
             await device.start()
             await device.fresh(START_BOUND)
         yield Bed(net, server, device)
+
+
+@asynccontextmanager
+async def site(folder: Path, *, versions: Sequence[int] = (4,), **how: Any) -> AsyncIterator[Bed]:
+    """A network of its own, and a bed in it: `how` as `bed` takes it."""
+    async with lab(folder, versions=versions) as net, bed(net, folder, **how) as running:
+        yield running

@@ -105,6 +105,10 @@ class Lab:
         knows it."""
         self.router.within(nat.forget)
 
+    async def for_seconds(self, seconds: float) -> None:
+        """It stays like this for so long: the length of an outage, not a wait for something to happen."""
+        await asyncio.sleep(seconds)
+
     async def _become(self, weather: Weather) -> None:
         before, self.now = self.now, weather
         for name in NAMES:

@@ -1,0 +1,65 @@
+"""The device changes from one uplink to the other, or its flows die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.net.bed import site
+from tests.net.weather import Uplink
+
+SWITCH_GAP = 5.0
+"""Seconds between frames at the server; 1.5 is what bench-net holds us to, on a machine that does nothing else."""
+
+UNTOLD_GAP = 15.0
+"""The same where the kernel tells of nothing; 8 in bench-net."""
+
+
+async def a_switch_by_route_change(folder: Path) -> None:
+    """As a network manager does it: the old uplink still stands, but nothing of it leaves by the new one."""
+    async with site(folder) as bed, bed.survives(within=10, gap=SWITCH_GAP):
+        await bed.net.route("b")
+
+
+async def a_switch_by_link_down(folder: Path) -> None:
+    """The cable is pulled; the kernel takes the other route by itself."""
+    async with site(folder) as bed:
+        await bed.net.spare("b")
+        async with bed.survives(within=10, gap=SWITCH_GAP):
+            await bed.net.link("a", up=False)
+
+
+async def a_black_hole_of_the_old_flows(folder: Path) -> None:
+    """Nothing that the kernel could tell of: new flows pass."""
+    async with site(folder) as bed, bed.survives(within=20, gap=UNTOLD_GAP):
+        await bed.net.strand()
+
+
+async def a_switch_after_the_old_uplink_died(folder: Path) -> None:
+    """The route moves late, when the SDK has begun to doubt the path by itself."""
+    async with site(folder) as bed, bed.survives(within=10, gap=UNTOLD_GAP + 3):
+        await bed.net.weather(a=Uplink(dead=True))
+        await bed.net.for_seconds(3)
+        await bed.net.route("b")
+
+
+async def there_and_back(folder: Path) -> None:
+    """The second change comes while the first is being answered."""
+    async with site(folder) as bed, bed.survives(within=10, gap=SWITCH_GAP * 2):
+        await bed.net.route("b")
+        await bed.net.for_seconds(0.7)
+        await bed.net.route("a")
+
+
+async def nat_rebinding(folder: Path) -> None:
+    """UDP goes on from other ports, TCP dies silently."""
+    async with site(folder) as bed:
+        async with bed.survives(within=10, gap=UNTOLD_GAP):
+            await bed.net.rebind()
+        async with bed.survives(within=20):  # the results socket and the signalling died, and nobody was told
+            await bed.net.for_seconds(20)
+
+
+async def five_streams_at_once(folder: Path) -> None:
+    """All that a key may have, none of them to be lost."""
+    async with site(folder, streams=5) as bed, bed.survives(within=20, gap=2 * SWITCH_GAP):
+        await bed.net.route("b")
