@@ -127,7 +127,9 @@ class LogFile:
         os.close(fd)
 
     def _is_old(self) -> bool:
-        return self._rotate_seconds is not None and self._clock() - self._born >= self._rotate_seconds
+        now = self._clock()
+        self._born = min(self._born, now)  # begun while the clock was ahead: else it would not be old for as long
+        return self._rotate_seconds is not None and now - self._born >= self._rotate_seconds
 
     def _write(self, lines: Sequence[bytes]) -> None:
         size = os.fstat(self._fd).st_size

@@ -164,6 +164,20 @@ async def test_a_file_is_rotated_by_the_age_of_its_first_record_over_restarts_to
     await second.close()
 
 
+async def test_a_file_begun_while_the_clock_was_a_year_ahead_is_rotated_in_time(disk: Disk, path: Path) -> None:
+    clock = Clock()
+    sink = open_sink(disk, path, clock, rotate_seconds=3600, gzip=False)
+    clock.now += 365 * 86400
+    await sink.deliver(lines(0, 1))
+    clock.now -= 365 * 86400
+    await sink.deliver(lines(1, 2))
+    assert older(path) == []
+    clock.now += 3600
+    await sink.deliver(lines(2, 3))
+    assert content(older(path)) == lines(0, 2)
+    await sink.close()
+
+
 async def test_compressing_happens_between_records_in_slices(disk: Disk, path: Path) -> None:
     sink = open_sink(disk, path, rotate_bytes=400_000)
     await sink.deliver(lines(0, 3, 100_000))
