@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -58,7 +59,7 @@ def _answerer(options: Options, stack: AsyncExitStack) -> Answerer:
     return answerer
 
 
-async def _watch(url: str, token: str, eye: Eye) -> Watch:
+async def _watch(url: str, token: str, eye: Eye, lost: Callable[[str], None]) -> Watch:
     from overshootd.simulator.rooms import watch_foreign
 
-    return await watch_foreign(url, token, eye)
+    return await watch_foreign(url, token, eye, lost)

@@ -94,8 +94,9 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Where video comes from, by the stream's source. `watch(url, token, eye)` raises OSError or RuntimeError.
+    """Where video comes from, by the stream's source.
 
+    `watch(url, token, eye, lost)` raises OSError or RuntimeError; it calls `lost` when the room cannot be had again.
     `server` is None when the rooms are on no room server of ours. `turn`: the relays that legacy streams are told of.
 
     All of them bound their own waits; a join that is under way must not be cancelled (livekit-notes.md, "Traps").
@@ -103,7 +104,7 @@ class Media:
 
     rooms: MediaAdapter
     answerer: Answerer
-    watch: Callable[[str, str, Eye], Awaitable[Watch]]
+    watch: Callable[[str, str, Eye, Callable[[str], None]], Awaitable[Watch]]
     server: RoomServer | None = None
     turn: tuple[TurnServer, ...] = ()
 
@@ -293,7 +294,7 @@ class Gateway:
                 }
             case LiveKit(url=url, token=token):
                 try:
-                    self._watches[stream.stream_id] = await self._media.watch(url, token, stream)
+                    self._watches[stream.stream_id] = await self._media.watch(url, token, stream, _ender(stream))
                 except (OSError, RuntimeError) as error:
                     raise ApiError(400, "livekit_unreachable", f"could not join the room: {error}") from error
                 return {}
@@ -347,6 +348,14 @@ class Gateway:
                 stream.end("webrtc_disconnected")
             elif stream.ended is None:
                 stream.pause()
+
+
+def _ender(stream: Stream) -> Callable[[str], None]:
+    def end(why: str) -> None:
+        _LOG.info("%s: the room is lost: %s", stream.stream_id, why)
+        stream.end("livekit_disconnected")
+
+    return end
 
 
 def _demand_none(problems: list[Problem]) -> None:

@@ -55,6 +55,7 @@ class Peer:
         self._watched: MediaStreamTrack | None = None
         self._sent = 0  # tracks
         self._gone = False
+        self._deadline: asyncio.TimerHandle | None = None
 
     async def answer(self, offer: str) -> str:
         """A complete answer, candidates included, to an SDP offer. May be called again to renegotiate.
@@ -88,9 +89,16 @@ class Peer:
         except (ValueError, AssertionError, AttributeError) as error:
             raise OfferError(f"not an ICE candidate: {init!r}") from error
 
+    def demand_connection(self, seconds: float) -> None:
+        """Count the other side as lost unless it is connected within `seconds`; ICE itself would wait for ever for one
+        that offered no candidates and never came."""
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._demand_connected, seconds)
+
     async def close(self) -> None:
         """End the connection and everything that it started. Idempotent."""
         self._gone = True
+        if self._deadline is not None:
+            self._deadline.cancel()
         await self._connection.close()
         for drain in self._drains:
             drain.cancel()
@@ -127,9 +135,17 @@ class Peer:
     def _state_changed(self) -> None:
         state = self._connection.connectionState
         _LOG.debug("peer connection: %s", state)
-        if state in ("failed", "closed") and not self._gone:
+        if state in ("failed", "closed"):
+            self._lose(f"peer connection {state}")
+
+    def _demand_connected(self, seconds: float) -> None:
+        if self._connection.connectionState != "connected":
+            self._lose(f"not connected within {seconds:g} s")
+
+    def _lose(self, why: str) -> None:
+        if not self._gone:
             self._gone = True
-            self._lost(f"peer connection {state}")
+            self._lost(why)
 
 
 def _demand_offer(offer: str) -> None:

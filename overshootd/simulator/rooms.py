@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 
 import aiohttp
 from livekit import api
@@ -15,6 +16,7 @@ from overshootd.simulator.watcher import Watcher
 _LOG = logging.getLogger(__name__)
 _SERVER_TIMEOUT = aiohttp.ClientTimeout(total=5)
 _OWN_TTL = 600.0  # seconds; a fresh token is made for each attempt to join
+_PATIENCE = 30.0  # seconds; the contract names none
 _UNREACHABLE = (aiohttp.ClientError, api.TwirpError, OSError)
 
 
@@ -70,11 +72,14 @@ class LiveKitRooms:
             self._server = None
 
 
-async def watch_foreign(url: str, token: str, eye: Eye) -> Watcher:
+async def watch_foreign(
+    url: str, token: str, eye: Eye, lost: Callable[[str], None], patience: float = _PATIENCE
+) -> Watcher:
     """Watch a room that somebody else runs, with the subscribe token they gave; `close()` the Watcher to leave.
 
-    Raises RuntimeError when it cannot be joined. If the connection is lost later it rejoins with the same token.
+    Raises RuntimeError when it cannot be joined. If the connection is lost later it rejoins with the same token; when
+    that has failed for `patience` seconds, because the token ran out or the server is gone, it calls `lost`.
     """
-    watcher = Watcher(url, lambda: token, eye)
+    watcher = Watcher(url, lambda: token, eye, patience=patience, lost=lost)
     await watcher.join()
     return watcher

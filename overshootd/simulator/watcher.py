@@ -26,11 +26,22 @@ class Watcher:
     """A subscriber's stay in a room. Joins at `start`, rejoins by itself when it is thrown out, leaves at `close`.
 
     `token` gives the access token of each attempt. `publisher` is the identity whose leaving counts; None: whoever
-    published. While it rejoins, nobody is reported as having left.
+    published. While it rejoins, nobody is reported as having left. `patience` is how many seconds it tries to rejoin
+    before it gives up and calls `lost` with the reason; None: for ever.
     """
 
-    def __init__(self, url: str, token: Callable[[], str], eye: Eye, publisher: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        eye: Eye,
+        publisher: str | None = None,
+        *,
+        patience: float | None = None,
+        lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
         self._url, self._token, self._eye, self._publisher = url, token, eye, publisher
+        self._patience, self._lost = patience, lost
         self._closing = False
         self._wake = asyncio.Event()  # the connection has ended, or is to end
         self._joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -56,33 +67,41 @@ class Watcher:
             await asyncio.shield(self._task)
 
     async def _stay(self) -> None:
-        failures = 0
+        while (visit := await self._connected()) is not None:
+            if not self._joined.done():
+                self._joined.set_result(None)
+            await self._wake.wait()
+            await visit.leave()
+
+    async def _connected(self) -> _Visit | None:
+        """The next connection; None when this is to end, or patience has."""
+        since, failures = time.monotonic(), 0
         while not self._closing:
             self._wake.clear()
             visit = _Visit(self._eye, self._publisher, self._wake)
             try:
                 await visit.connect(self._url, self._token())
             except rtc.ConnectError as error:
-                if failures == 0:
-                    _LOG.warning("cannot watch a room on %s, and keep trying: %s", self._url, error.message)
-                self._failed(error)
+                self._failed(error, failures)
+                if self._patience is not None and time.monotonic() - since >= self._patience:
+                    self._lost(error.message)
+                    return None
                 await self._pause(_REJOIN.delay(failures, random.uniform))
                 failures += 1
-                continue
-            if failures:
-                _LOG.info("watching a room on %s after %d attempts", self._url, failures)
-            failures = 0
-            if not self._joined.done():
-                self._joined.set_result(None)
-            await self._wake.wait()
-            await visit.leave()
+            else:
+                if failures:
+                    _LOG.info("watching a room on %s after %d attempts", self._url, failures)
+                return visit
+        return None
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    def _failed(self, error: rtc.ConnectError) -> None:
+    def _failed(self, error: rtc.ConnectError, failures: int) -> None:
+        if failures == 0:
+            _LOG.warning("cannot watch a room on %s: %s", self._url, error.message)
         if not self._joined.done():
             self._joined.set_exception(error)
             self._joined.exception()  # whoever used `start` alone does not ask for it

@@ -8,11 +8,17 @@ from overshootd.simulator.peer import OfferError, Peer, host_address
 __all__ = ["OfferAnswerer", "OfferError"]
 
 
-class OfferAnswerer:
-    """One peer connection per stream. `advertise`: the host or address to offer, None for all but loopback."""
+_CONNECT_WITHIN = 30.0  # seconds; as long as a connection that was made may be silent (consent, RFC 7675)
 
-    def __init__(self, advertise: str | None) -> None:
-        self._advertise = advertise
+
+class OfferAnswerer:
+    """One peer connection per stream. A client that is not connected in time, or no longer, counts as having left.
+
+    `advertise`: the host or address to offer, None for all but loopback. `connect_within`: seconds.
+    """
+
+    def __init__(self, advertise: str | None, connect_within: float = _CONNECT_WITHIN) -> None:
+        self._advertise, self._connect_within = advertise, connect_within
         self._peers: dict[str, Peer] = {}
 
     async def answer(self, stream_id: str, sdp: str, eye: Eye) -> str:
@@ -26,6 +32,7 @@ class OfferAnswerer:
         except BaseException:
             await peer.close()
             raise
+        peer.demand_connection(self._connect_within)
         self._peers[stream_id] = peer
         return answer
 

@@ -36,6 +36,7 @@ class HandFedMedia:
     """Rooms, peer connections and foreign rooms, all of them an Eye that the test feeds."""
 
     eyes: dict[str, Eye] = field(default_factory=dict)
+    lost: dict[str, Callable[[str], None]] = field(default_factory=dict)
     tokens: int = 0
 
     async def start(self) -> None: ...
@@ -64,10 +65,11 @@ class HandFedMedia:
 
     async def close_all(self) -> None: ...
 
-    async def watch(self, url: str, token: str, eye: Eye) -> HandFedMedia:
+    async def watch(self, url: str, token: str, eye: Eye, lost: Callable[[str], None]) -> HandFedMedia:
         if url == "ws://nowhere":
             raise OSError("nobody there")
         self.eyes[url] = eye
+        self.lost[url] = lost
         return self
 
 

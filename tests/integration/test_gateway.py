@@ -181,6 +181,14 @@ async def test_a_users_own_room_is_watched(lab: Lab) -> None:
     assert nowhere.status_code == 400
 
 
+async def test_a_users_own_room_that_is_lost_ends_the_stream(lab: Lab) -> None:
+    stream_id = await lab.stream(source={"type": "livekit", "url": "ws://mine", "token": "t"})
+    async with lab.results(stream_id) as socket:
+        lab.media.lost["ws://mine"]("the token ran out")
+        assert await closed(socket) == (1001, "livekit_disconnected")
+    assert (await lab.keepalive(stream_id)).status_code == 404
+
+
 async def test_a_lease_runs_out(brief: Lab) -> None:
     stream_id = await brief.stream()
     async with brief.results(stream_id) as socket:

@@ -212,7 +212,7 @@ async def test_who_spectates_sees_the_picture_on_a_real_server(child: LiveKitChi
         await rooms.open_room(STREAM, eye)
         async with publishing(rooms.publish_access(STREAM, TTL)):
             access = rooms.spectate_access(STREAM, TTL)
-            watch = await watch_foreign(access.url, access.token, spectator)
+            watch = await watch_foreign(access.url, access.token, spectator, pytest.fail)
             await eventually(lambda: spectator.count > 5, "5 frames")
             await watch.close()
             assert eye.left == []
@@ -231,7 +231,7 @@ async def test_a_foreign_room_is_watched_until_its_publisher_leaves(child: LiveK
     published = tokens.publish_token(child.key, child.secret, "theirs", TTL)
     async with publishing(RoomAccess(child.url, published)):
         watch = await watch_foreign(
-            child.url, tokens.subscribe_token(child.key, child.secret, "theirs", "us", TTL), eye
+            child.url, tokens.subscribe_token(child.key, child.secret, "theirs", "us", TTL), eye, pytest.fail
         )
         await eventually(lambda: eye.count > 5, "5 frames")
     await eventually(lambda: eye.left, "the publisher left")
@@ -240,7 +240,16 @@ async def test_a_foreign_room_is_watched_until_its_publisher_leaves(child: LiveK
 
 async def test_a_foreign_room_that_refuses_us_is_an_error(child: LiveKitChild) -> None:
     with pytest.raises(RuntimeError, match="cannot join the room on ws://"):
-        await watch_foreign(child.url, "no token", RecordingEye())
+        await watch_foreign(child.url, "no token", RecordingEye(), pytest.fail)
+
+
+async def test_a_foreign_room_that_stays_away_is_given_up(child: LiveKitChild) -> None:
+    lost: list[str] = []
+    token = tokens.subscribe_token(child.key, child.secret, "theirs", "us", TTL)
+    watch = await watch_foreign(child.url, token, RecordingEye(), lost.append, patience=1.0)
+    await child.kill()
+    await eventually(lambda: lost, "giving up", bound=5)
+    await watch.close()
 
 
 async def test_a_watch_is_taken_up_again_after_a_restart_of_the_server(child: LiveKitChild) -> None:

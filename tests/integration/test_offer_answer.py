@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from aioice import ice
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from av import VideoFrame
 
@@ -47,6 +49,26 @@ async def client(configuration: RTCConfiguration | None = None) -> AsyncIterator
 
 async def accept(connection: RTCPeerConnection, answer: str) -> None:
     await connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+
+
+def without_candidates(offer: str) -> str:
+    lines = offer.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("a=candidate:", "a=end-of-candidates")))
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """No datagram arrives any more in the namespace of the tests, and nobody is told."""
+    nft("add table inet silence; add chain inet silence in { type filter hook input priority 0; }")
+    nft("add rule inet silence in meta l4proto udp drop")
+    try:
+        yield
+    finally:
+        nft("delete table inet silence")
+
+
+def nft(rules: str) -> None:
+    subprocess.run(["nft", rules], check=True, capture_output=True, timeout=10)
 
 
 async def test_media_flows_after_one_offer_and_one_answer(answerer: OfferAnswerer) -> None:
@@ -90,6 +112,37 @@ async def test_closing_ends_the_connection_and_reports_nobody(answerer: OfferAns
         await answerer.close(STREAM)
         await eventually(lambda: connection.connectionState == "closed", "the client's end")
     assert eye.left == []
+
+
+async def test_a_client_that_falls_silent_is_reported_when_its_consent_has_run_out(
+    answerer: OfferAnswerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A black hole: nothing closes, nothing is refused. aioice asks every 5 s and gives up after six times without an
+    answer; here it asks more often."""
+    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.1)
+    eye = RecordingEye()
+    async with client() as (connection, offer):
+        await accept(connection, await answerer.answer(STREAM, offer, eye))
+        await eventually(lambda: eye.count > 5, "5 frames")
+        with silence():
+            await eventually(lambda: eye.left == ["peer connection closed"], "the publisher left")
+
+
+async def test_a_client_that_never_comes_is_reported(media_net: str) -> None:
+    """Without candidates in its offer there is nothing that could fail."""
+    eye = RecordingEye()
+    answerer = OfferAnswerer(media_net, connect_within=0.2)
+    async with client() as (_, offer):
+        await answerer.answer(STREAM, without_candidates(offer), eye)
+        await eventually(lambda: eye.left == ["not connected within 0.2 s"], "giving up")
+    await answerer.close_all()
+
+
+async def test_a_client_is_found_that_offers_before_it_has_candidates(answerer: OfferAnswerer) -> None:
+    eye = RecordingEye()
+    async with client() as (connection, offer):
+        await accept(connection, await answerer.answer(STREAM, without_candidates(offer), eye))
+        await eventually(lambda: eye.count > 5, "5 frames")
 
 
 @pytest.mark.parametrize("offer", ["", "no SDP", "v=0\r\nm=video"])
