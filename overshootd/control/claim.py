@@ -69,7 +69,10 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """Two daemons that start at once must not each take the other's fresh socket for a dead one's."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Taken(f"{directory}: another overshootd is just beginning there") from None
         yield
     finally:
         os.close(descriptor)

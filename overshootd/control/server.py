@@ -11,6 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -35,11 +36,14 @@ from overshootd.errors import OvershootdError
 CLIENTS = 16
 """At a time; the next one is told so and goes."""
 
-REQUEST_SECONDS = 5.0
-ANSWER_SECONDS = 60.0
-"""For a handler, most of which answer at once; one that takes a picture waits for a camera."""
 
-SEND_SECONDS = 5.0
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Seconds for each part of a client's time: to ask, for a handler to answer, and to take the answer."""
+
+    request: float = 5.0
+    answer: float = 60.0  # most answer at once; one that takes a picture waits for a camera
+    send: float = 5.0
 
 
 class Control:
@@ -57,16 +61,14 @@ class Control:
         log: Log,
         redact: Callable[[str], str],
         *,
-        request_seconds: float = REQUEST_SECONDS,
-        answer_seconds: float = ANSWER_SECONDS,
+        bounds: Bounds = Bounds(),
     ) -> None:
         self._path = path
         self._state_dir = os.path.realpath(state_dir)
         self._handlers = handlers
         self._log = log
         self._redact = redact
-        self._request_seconds = request_seconds
-        self._answer_seconds = answer_seconds
+        self._bounds = bounds
         self._clients = 0
         self._running: asyncio.Task[NoReturn] | None = None
 
@@ -119,7 +121,7 @@ class Control:
         self._clients += 1
         try:
             answer = await self._answered(reader)
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._bounds.send):
                 writer.write(answer)
                 await writer.drain()
         except (OSError, TimeoutError) as error:
@@ -148,12 +150,12 @@ class Control:
 
     async def _done(self, handler: Handler, request: Json) -> bytes:
         try:
-            async with asyncio.timeout(self._answer_seconds):
+            async with asyncio.timeout(self._bounds.answer):
                 return done_line(await handler(request), self._redact)
         except OvershootdError as error:
             return refusal_line(str(error), self._redact)
         except TimeoutError:
-            return refusal_line(f"no answer within {self._answer_seconds:g} s", self._redact)
+            return refusal_line(f"no answer within {self._bounds.answer:g} s", self._redact)
         except Exception as error:  # noqa: BLE001 - logged in full; a mistake of ours must not end the daemon
             self._log.error("an error in overshootd itself: the control socket", exc_info=error)
             return refusal_line("an error in overshootd itself; its log tells more", self._redact)
@@ -161,11 +163,11 @@ class Control:
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
         """Raises NotUnderstood."""
         try:
-            async with asyncio.timeout(self._request_seconds):
+            async with asyncio.timeout(self._bounds.request):
                 return await reader.readuntil(b"\n")
         except asyncio.LimitOverrunError as error:
             raise NotUnderstood(f"a request is one line of at most {REQUEST_BYTES} bytes") from error
         except asyncio.IncompleteReadError as error:
             raise NotUnderstood("a request ends with a newline") from error
         except TimeoutError as error:
-            raise NotUnderstood(f"no request came within {self._request_seconds:g} s") from error
+            raise NotUnderstood(f"no request came within {self._bounds.request:g} s") from error
