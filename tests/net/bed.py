@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.net.judge import Life, longest_gap, most_at_a_time
 from tests.net.lab import Lab, lab
 
 START_BOUND = 45.0
+TOLD_LINES = 60
 CAMERA = {"type": "test", "width": 320, "height": 180}
 STREAM: dict[str, Any] = {"camera": CAMERA, "processing": {"interval_seconds": 0.25}}
 """Eight pictures a second."""
@@ -42,10 +43,10 @@ class Bed:
         yield
         await self.device.fresh(within)
         if same:
-            assert self.ids() == before, f"other streams than before\n{self.device.said()}"
+            assert self.ids() == before, "other streams than before"
         if gap is not None:
             worst = await self.worst_gap(began)
-            assert worst <= gap, f"a gap of {worst:.2f} s between frames, not {gap:g}\n{self.device.said()}"
+            assert worst <= gap, f"a gap of {worst:.2f} s between frames, not {gap:g}"
         await self.none_twice()
 
     async def worst_gap(self, since: float) -> float:
@@ -58,7 +59,7 @@ class Bed:
         """No more streams were ever billed at a time than are configured. All there were."""
         lives = await self.gateway.lives()
         most, due = most_at_a_time(lives), len(self.device.streams)
-        assert most <= due, f"{most} streams billed at a time, {due} configured\n{self.device.said()}"
+        assert most <= due, f"{most} streams billed at a time, {due} configured"
         return lives
 
 
@@ -68,16 +69,18 @@ async def bed(
     folder: Path,
     *,
     streams: int = 1,
+    stream: Mapping[str, Any] = STREAM,
     simulate: Sequence[str] = (),
     config: dict[str, Any] | None = None,
     start: bool = True,
     **environ: str,
 ) -> AsyncIterator[Bed]:
-    """A bed with `streams` streams called s1, s2 …; `simulate` are arguments of the simulator, `config` is merged over
-    the daemon's configuration. With `start` all streams are live; else the daemon is still to be started."""
+    """A bed with `streams` streams called s1, s2 …, each as `stream` says; `simulate` are arguments of the simulator,
+    `config` is merged over the daemon's configuration, `environ` over its environment. With `start` all streams are
+    live; else the daemon is still to be started. A failed assertion is told with what both said."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(gateway(net, folder, simulate))
-        wanted = {f"s{number}": STREAM for number in range(1, streams + 1)}
+        wanted = {f"s{number}": dict(stream) for number in range(1, streams + 1)}
         settings = daemon_bed.config(folder, server.base_url, **wanted) | (config or {})
         (folder / "key").write_text(KEY + "\n")
         device = Device(net.device, folder, settings, environ)
@@ -85,7 +88,15 @@ async def bed(
         if start:
             await device.start()
             await device.fresh(START_BOUND)
-        yield Bed(net, server, device)
+        try:
+            yield Bed(net, server, device)
+        except AssertionError as error:
+            error.add_note(f"the daemon said:\n{_tail(device.log)}\nthe simulator said:\n{_tail(server.log)}")
+            raise
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-TOLD_LINES:]) if log.exists() else ""
 
 
 @asynccontextmanager

@@ -69,6 +69,7 @@ def _name(scenario: Scenario) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.mark.usefixtures("net_allowed", "room_server")
 async def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Mapping[Scenario, asyncio.Task[None]]]:
