@@ -29,6 +29,9 @@ from overshootd.simulator.scenario import ScenarioError, Timed, load, play
 
 _MAX_LINE = 32 * 1024  # LiveKit's join request carries its first offer in the URL, up to 8 kB
 _SHUTDOWN_SECONDS = 1.0
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where clients on this machine find us when we listen on all addresses, and advertise none that others could use."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,7 +61,7 @@ async def serve(options: Options) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Front:
-    """What we listen on."""
+    """What we listen on. `host`: where clients find it."""
 
     host: str
     gateway: socket.socket
@@ -66,9 +69,8 @@ class _Front:
     tls: ssl.SSLContext | None
 
     def url(self, plain: str, secure: str) -> URL:
-        """The origin under which a client on this machine reaches the gateway."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return URL.build(scheme=secure if self.tls else plain, host=host, port=self.gateway.getsockname()[1])
+        """The origin under which clients reach the gateway."""
+        return URL.build(scheme=secure if self.tls else plain, host=self.host, port=self.gateway.getsockname()[1])
 
 
 async def _run(
@@ -134,12 +136,15 @@ def _listen(options: Options, tls: ssl.SSLContext | None, stack: AsyncExitStack)
     """Raises OSError that names the address."""
     gateway = stack.enter_context(_bound(options.host, options.port))
     control = None if options.control is None else stack.enter_context(_bound("127.0.0.1", options.control))
-    return _Front(options.host, gateway, control, tls)
+    found_at = _LOOPBACK.get(options.host)
+    return _Front((options.advertise or found_at) if found_at else options.host, gateway, control, tls)
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    """`::` takes IPv4 too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
     except OSError as error:
         reason = str(error.strerror or error).partition(" (while attempting")[0]  # appended by create_server
         raise OSError(f"cannot listen on {host} port {port}: {reason}") from error

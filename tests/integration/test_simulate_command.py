@@ -87,6 +87,14 @@ async def test_it_serves_prints_one_line_and_ends_at_sigterm_with_a_stream_open(
         assert await simulator.process.stdout.read() == b""
 
 
+async def test_all_addresses_are_those_of_ipv4_too() -> None:
+    async with simulate("--host", "::") as simulator, httpx.AsyncClient() as http:
+        base = await simulator.ready()
+        assert base.startswith("http://127.0.0.1:")  # the advertised address
+        for url in (base, base.replace("127.0.0.1", "[::1]")):
+            assert (await http.get(f"{url}/healthz")).status_code == 200
+
+
 async def test_a_violation_makes_it_exit_65() -> None:
     async with simulate() as simulator:
         base = await simulator.ready()
