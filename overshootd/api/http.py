@@ -16,6 +16,7 @@ import httpx
 from overshootd.api.failures import HttpAnswer, NoAnswer
 from overshootd.config.secret import Secret
 from overshootd.errors import ConfigError
+from overshootd.remedy import explained
 
 CONNECT_TIMEOUT = 5.0
 IDLE_SECONDS = 60.0
@@ -84,7 +85,7 @@ class Http:
         except TimeoutError:
             return NoAnswer("the path has changed" if pool is not self._pool else f"no answer within {timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return NoAnswer(_why(error))
+            return NoAnswer(explained(_why(error), url))
 
     async def close(self) -> None:
         await asyncio.gather(self._pool.end(), *self._ending)

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from overshootd.api.failures import HttpAnswer, NoAnswer, Seen, SocketClosed
 from overshootd.config.secret import Secret
+from overshootd.remedy import explained
 
 PING_SECONDS = 10.0
 """A dead path is noticed within twice this, with two small packets per ping on a mobile uplink."""
@@ -64,7 +65,7 @@ async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: floa
     except InvalidStatus as refused:
         raise SocketEnded(HttpAnswer(refused.response.status_code, error=None)) from refused
     except (OSError, TimeoutError, WebSocketException) as error:
-        raise SocketEnded(NoAnswer(f"{type(error).__name__}: {error}")) from error
+        raise SocketEnded(NoAnswer(explained(f"{type(error).__name__}: {error}", url))) from error
     try:
         await connection.send(json.dumps({"api_key": key.reveal()}))
     except ConnectionClosed as closed:

@@ -21,6 +21,7 @@ from overshootd.contracts import Log, Media, Picture, PublishPlan, PublishStats,
 from overshootd.errors import Transient
 from overshootd.publish.health import Counters, Health
 from overshootd.publish.source import options, source_for
+from overshootd.remedy import explained
 
 LOOK_SECONDS = 0.5
 """How often the path is looked at; a look took 0.3 ms."""
@@ -127,7 +128,7 @@ class LiveKitPublisher:
         try:
             await asyncio.shield(self._join)
         except rtc.ConnectError as error:
-            raise Transient(f"joining the room failed: {error.message}") from error
+            raise Transient(f"joining the room failed: {explained(error.message, target.url)}") from error
         self._host = urlsplit(target.url).hostname or ""
         media = await self._within_reach(first)
         self.push(media)
