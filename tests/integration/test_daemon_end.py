@@ -111,10 +111,10 @@ async def test_the_end_is_within_10_s_when_the_api_never_answers(media_net: str,
 async def test_the_end_is_within_10_s_in_a_black_hole_with_a_join_under_way(
     media_net: str, tmp_path: Path, black_hole: BlackHole
 ) -> None:
-    # The gateway listens on every address and names 127.0.0.1 for its rooms: with the API at another, a join is known.
+    # The gateway listens on every address and names one for its rooms: with the API at another, a join is known.
     async with simulator(tmp_path, "--host", "0.0.0.0", "--advertise", media_net) as gateway:
-        base_url = gateway.base_url.replace("127.0.0.1", media_net)
-        black_hole.swallow(f"ip daddr 127.0.0.1 tcp dport {port(base_url)}")
+        base_url = gateway.base_url.replace(media_net, "127.0.0.1")
+        black_hole.swallow(f"ip daddr {media_net} tcp dport {port(base_url)}")
         async with daemon(tmp_path, config(tmp_path, base_url, one={})) as running:
             await eventually(black_hole.swallowed, "a join")  # it goes on for 20 s, as nobody refuses it
             black_hole.swallow(f"tcp dport {port(base_url)}")

@@ -74,7 +74,7 @@ async def test_a_search_that_finds_none_however_it_ends_leaves_the_library(
 
 
 async def test_pictures_go_through_the_machines_own_encoder_where_it_has_one(devices: Path, media_net: str) -> None:
-    publishers = StreamPublishers(LiveKit(), finding(devices), LOG)
+    publishers = StreamPublishers("native", LiveKit(), finding(devices), LOG)
     assert await publishers.hardware()
     made = publishers(PLAN)
     assert isinstance(made, HardwarePublisher)
@@ -87,7 +87,7 @@ async def test_pictures_go_through_the_machines_own_encoder_where_it_has_one(dev
     ids=["another codec", "encoded already", "rows that drivers pad"],
 )
 async def test_the_library_does_what_that_encoder_cannot(plan: PublishPlan, devices: Path, media_net: str) -> None:
-    publishers = StreamPublishers(LiveKit(), finding(devices), LOG)
+    publishers = StreamPublishers("native", LiveKit(), finding(devices), LOG)
     await publishers.hardware()
     made = publishers(plan)
     assert isinstance(made, LiveKitPublisher)
@@ -98,7 +98,7 @@ async def test_after_a_failure_this_stream_is_encoded_in_software_and_the_others
     devices: Path, media_net: str
 ) -> None:
     encoders = finding(devices)
-    ours, theirs = (StreamPublishers(LiveKit(), encoders, LOG) for _ in range(2))
+    ours, theirs = (StreamPublishers("native", LiveKit(), encoders, LOG) for _ in range(2))
     assert await ours.hardware()
     ours._give_up("the encoder has been at one picture for 5 s")
     assert not await ours.hardware()

@@ -13,12 +13,13 @@ import structlog
 from overshootd.api.http import Http
 from overshootd.api.v02 import V02, V02Session
 from overshootd.config.secret import Redactor, Secret
-from overshootd.contracts import StreamSpec
-from overshootd.errors import Permanent, Refused, StreamGone, Transient
+from overshootd.contracts import PublishTarget, Session, StreamSpec
+from overshootd.errors import Permanent, Refused, StreamGone, Transient, Unreachable
 from overshootd.simulator.gateway import Terms
 from tests.integration.gateway_lab import FRAME, MODEL, Lab, running
 
-SPEC = StreamSpec("frame", FRAME, {"prompt": "what?", "model": MODEL})
+NATIVE = {"type": "native"}
+SPEC = StreamSpec(NATIVE, "frame", FRAME, {"prompt": "what?", "model": MODEL})
 
 
 @pytest.fixture
@@ -36,7 +37,13 @@ async def http() -> AsyncIterator[Http]:
 
 def api(http: Http, base_url: str, key: str = "ovs_test", redactor: Redactor | None = None) -> V02:
     hide = (redactor or Redactor()).remember
-    return V02(http, ssl.create_default_context(), base_url, Secret(key), structlog.get_logger(), hide)
+    return V02(http, ssl.create_default_context(), base_url, lambda again: Secret(key), structlog.get_logger(), hide)
+
+
+def room(session: Session) -> PublishTarget:
+    """The room that the session names."""
+    assert isinstance(session.target, PublishTarget)
+    return session.target
 
 
 async def info(lab: Lab, stream_id: str) -> int:
@@ -58,18 +65,18 @@ async def test_deleting_what_is_gone_is_no_error(lab: Lab, http: Http) -> None:
 
 async def test_a_keepalive_brings_a_fresh_token(lab: Lab, http: Http) -> None:
     session = await api(http, lab.base).create(SPEC)
-    before = session.target
+    before = room(session)
     await session.verify()
-    assert session.target.token != before.token
-    assert session.target.url == before.url
+    assert room(session).token != before.token
+    assert room(session).url == before.url
 
 
 async def test_every_token_is_known_to_the_redactor(lab: Lab, http: Http) -> None:
     redactor = Redactor()
     session = await api(http, lab.base, redactor=redactor).create(SPEC)
-    first = session.target.token
+    first = room(session).token
     await session.verify()
-    for token in (first, session.target.token):
+    for token in (first, room(session).token):
         assert token not in redactor.redact(f"wss://room/rtc?access_token={token}")
 
 
@@ -114,12 +121,12 @@ async def test_a_sixth_stream_is_told_and_tried_again(lab: Lab, http: Http) -> N
         await one.create(SPEC)
     with pytest.raises(Transient, match="five streams") as raised:
         await one.create(SPEC)
-    assert type(raised.value) is Transient
+    assert type(raised.value) is Unreachable
 
 
 async def test_a_wrong_configuration_is_permanent_and_names_the_field(lab: Lab, http: Http) -> None:
     with pytest.raises(Permanent, match="interval_seconds"):
-        await api(http, lab.base).create(StreamSpec("frame", {"interval_seconds": 75}, SPEC.inference))
+        await api(http, lab.base).create(StreamSpec(NATIVE, "frame", {"interval_seconds": 75}, SPEC.inference))
 
 
 async def test_a_stream_that_the_server_forgot_is_gone(lab: Lab, http: Http) -> None:
