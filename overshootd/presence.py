@@ -51,6 +51,7 @@ class Presence:
     period: float
     state: StreamState
     changed: Callable[[], None]
+    trouble: Callable[[str], None]
     log: Log
     clock: Callable[[], float] = time.monotonic
     _ladder: Ladder = field(init=False, default=Ladder())
@@ -193,6 +194,7 @@ class Presence:
     def _climb(self, sign: Sign, why: str, *, connected: bool) -> None:
         if self._ladder.since is None:
             self._why = why
+            self.trouble(why)
             self.log.warning(f"video: {why}")
         self._ladder = climb(self._ladder, sign, connected=connected, now=self.clock())
         self._show(self._ladder.rung)

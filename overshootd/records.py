@@ -59,6 +59,7 @@ class Records:
     _prompt_told: bool = field(init=False, default=False)
     _last: float | None = field(init=False, default=None)  # monotonic time of the last result
     _dark: str | None = field(init=False, default=None)  # why nothing is watched, since the stream was live
+    _trouble: str | None = field(init=False, default=None)  # what may be why no results come, should they stay away
     _unsynced: float | None = field(init=False, default=None)  # wall minus monotonic time, while it cannot be trusted
 
     def __post_init__(self) -> None:
@@ -90,6 +91,8 @@ class Records:
         self._last = now
         self._add(result_record(self.origin, inference, with_schema=self.with_schema, synced=self.synced()))
         self.state.results += 1
+        self.state.last_result = inference.received_at
+        self.state.results_minute.add(now)
         if not await self._flush() and len(self._waiting) > BACKLOG:
             raise Transient("results cannot be stored")
 
@@ -106,6 +109,10 @@ class Records:
         while not await self._flush():
             await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
             attempt += 1
+
+    def trouble(self, why: str) -> None:
+        """The stream's video has to find its way anew. Only where that takes long it leaves a gap."""
+        self._trouble = self.redact(why)
 
     def camera(self, name: str, state: CameraState, why: str) -> None:
         """The stream's camera changed its state. Never waits; `run` stores it.
@@ -150,9 +157,9 @@ class Records:
             return
         silent = now - self._last
         if self._dark is not None or silent > max(GAP_PERIODS * self.period, GAP_SECONDS):
-            why = self._dark or "no results came"
+            why = self._dark or self._trouble or "no results came"
             self._add(gap_record(self.origin, at - silent, at, why, synced=self.synced()))
-        self._dark = None
+        self._dark = self._trouble = None
 
     def _tell_offset(self, at: float, now: float) -> None:
         """At the first sync, tell by how much the times in the records before it were wrong."""

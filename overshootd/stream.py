@@ -170,6 +170,7 @@ def _presence(parts: Parts, session: Session, publisher: Publisher, publishing: 
         period=period(parts.config.processing),
         state=state,
         changed=parts.records.changed,
+        trouble=parts.records.trouble,
         log=parts.log.bind(stream_id=session.stream_id),
     )
 

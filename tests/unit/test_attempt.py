@@ -63,6 +63,8 @@ class Records:
 
     def changed(self) -> None: ...
 
+    def trouble(self, why: str) -> None: ...
+
 
 def parts(camera: Camera, publishers: Publishers, **changes: object) -> Parts:
     plain: dict[str, object] = {

@@ -68,6 +68,7 @@ class Bed:
             period=2.0,
             state=self.state,
             changed=lambda: self.shown.append(self.state.rung),
+            trouble=lambda why: None,
             log=CapturingLogger(),
         )
 
