@@ -123,6 +123,16 @@ async def test_the_daemons_group_may_ask_and_nobody_else(path: Path, log: Rememb
             assert mode(path.parent) == before
 
 
+async def test_not_even_for_a_moment_may_everybody_ask(
+    path: Path, log: RememberingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr("overshootd.control.claim.Path.chmod", lambda path, _mode: modes.append(mode(path)))
+    with umask(0):
+        async with control(path, log):
+            assert modes == [0o660]
+
+
 async def test_the_path_goes_with_the_daemon(path: Path, log: RememberingLog) -> None:
     async with control(path, log):
         pass
