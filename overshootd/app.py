@@ -8,10 +8,10 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from overshootd import __version__
 from overshootd.config.device import machine_id
@@ -21,6 +21,8 @@ from overshootd.config.secret import Redactor, Secret
 from overshootd.contracts import Api, Log, Paths, Publishers
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
+from overshootd.paths import Change
+from overshootd.resolver import Resolver
 from overshootd.resume import ResumeStore
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
@@ -68,12 +70,12 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
     from overshootd.daemon import Daemon, initial_states
 
     loop = asyncio.get_running_loop()
-    # asyncio resolves names in its default executor, and nothing else may block there.
-    loop.set_default_executor(ThreadPoolExecutor(2, thread_name_prefix="dns"))
+    resolver = Resolver(loop)
     asked = _asked(loop, log)
     notifier = Notifier()
     states = initial_states(loaded)
     async with AsyncExitStack() as closing:
+        closing.callback(resolver.close)
         disk = Disk()
         closing.push_async_callback(disk.close, DISK_SECONDS)
         spool = Spool(loaded.state_dir, disk, log, sync_seconds=_sync_seconds(loaded))
@@ -81,7 +83,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         await _open_spool(spool, log, needed=any(stream.enabled for stream in loaded.streams.values()))
         notifier.status(status_line(states, {}))
         notifier.ready()
-        outside = Outside(path, loaded, redactor, log)
+        outside = Outside(path, loaded, redactor, log, resolver)
         closing.push_async_callback(outside.close)
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
         daemon = Daemon(loaded, states, log, disk, spool, store, notifier.status, redactor.redact)
@@ -152,36 +154,42 @@ class Key:
         return self._key
 
 
-class NoWord:
-    changes = 0
-
-    async def changed(self, since: int) -> int:
-        await asyncio.Event().wait()
-        return 0
-
-
 class Outside:
     """What connects the streams to the world: one HTTP pool, one TLS truth, one SDK. Satisfies daemon.Outside."""
 
-    def __init__(self, path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> None:
+    def __init__(self, path: Path, loaded: Loaded, redactor: Redactor, log: Log, resolver: Resolver) -> None:
         # Imported once the service counts as started: the SDK takes a second on a slow board.
         from overshootd.api.http import Http
+        from overshootd.network import Network
         from overshootd.publish.choose import Encoders
         from overshootd.publish.livekit import LiveKit
 
         self._path = path
         self._loaded = loaded
         self._redactor = redactor
+        self._resolver = resolver
         self._log = log
         self._tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
         self._http = Http(self._tls, f"overshootd/{__version__}")
         self._livekit = LiveKit()
         self._encoders = Encoders(log)
-        self.paths: Paths = NoWord()
+        self._network = Network(self._hosts, log, self._path_changed)
+
+    @property
+    def paths(self) -> Paths:
+        return self._network
 
     async def watch(self) -> NoReturn:
-        await asyncio.Event().wait()
-        raise AssertionError
+        await self._network.run()
+
+    def _hosts(self) -> frozenset[str]:
+        """Whom we talk to: the API, signalling, and where media goes."""
+        return self._livekit.peers() | {urlsplit(self._loaded.api.base_url).hostname or ""}
+
+    def _path_changed(self, change: Change) -> None:
+        if change.start:
+            self._resolver.renew()
+            self._http.drop_connections()
 
     def api(self, name: str, config: StreamConfig) -> Api:
         return self._api(name, config.key or self._loaded.key)

@@ -40,11 +40,12 @@ MAY_IMPORT = {
     "memory": {"contracts"},
     "remedy": set(),
     "paths": set(),
-    "network": {"contracts", "backoff", "condition", "paths"},
+    "peers": {"contracts", "paths"},
+    "network": {"contracts", "backoff", "condition", "paths", "peers"},
     "resolver": set(),
     "stream": {"contracts", "errors", "pacing", "presence", "records", "route"},
     "supervisor": {"contracts", "errors", "backoff", "records", "status"},
-    "control": {"", "contracts", "errors", "clock", "config", "condition", "status"},
+    "control": {"", "contracts", "errors", "backoff", "clock", "config", "condition", "memory", "status"},
     "daemon": {
         "contracts",
         "errors",
@@ -85,6 +86,7 @@ MET_IN = {
     # one room for FFmpeg, below those that capture and publish
     "av": {f"ffmpeg/{name}.py" for name in FFMPEG},
     "httpx": {"api/http.py"},
+    "pyroute2": {"network.py"},
     "websockets": {"api/socket.py"},
     "sqlite3": {"sinks/database.py"},
     "structlog": {"logs.py"},
