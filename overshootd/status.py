@@ -76,6 +76,19 @@ class CameraNow:
 
 
 @dataclass(slots=True)
+class PathState:
+    """The ways to our peers: how often one of them became another, when last (monotonic seconds), and which."""
+
+    changes: int = 0
+    changed_at: float | None = None
+    what: str = ""
+
+    def changed(self, what: str, now: float) -> None:
+        self.changes += 1
+        self.changed_at, self.what = now, what
+
+
+@dataclass(slots=True)
 class StreamState:
     """One stream: its state, why it is not live, and its results so far. `last_result` is seconds since the epoch.
 

@@ -7,36 +7,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from overshootd import __version__
 from overshootd.clock import clock_synced
 from overshootd.control.report import DaemonFacts, report
 from overshootd.control.wire import Json
 from overshootd.memory import resident_mb
-from overshootd.status import CameraNow, StreamState
-
-
-class PathChanges(Protocol):
-    """What is known of the ways to our peers: how often they changed, and the monotonic time of the last change."""
-
-    @property
-    def changes(self) -> int: ...
-
-    @property
-    def changed_at(self) -> float | None: ...
+from overshootd.status import CameraNow, PathState, StreamState
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """To be made when the daemon starts: its uptime counts from here. `states` and `cameras` are read when somebody
-    asks; `memory_limit_mb` is None where none is configured."""
+    """To be made when the daemon starts: its uptime counts from here. `states`, `cameras` and `paths` are read when
+    somebody asks; `memory_limit_mb` is None where none is configured."""
 
     device: str
     state_dir: Path
     states: Mapping[str, StreamState]
     cameras: Mapping[str, CameraNow]
-    paths: PathChanges | None = None
+    paths: PathState = field(default_factory=PathState)
     memory_limit_mb: float | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -53,7 +42,6 @@ class Status:
             clock_synced=clock_synced(),
             memory_mb=resident_mb(),
             memory_limit_mb=self.memory_limit_mb,
-            path_changes=self.paths.changes if self.paths else 0,
-            path_changed=self.paths.changed_at if self.paths else None,
+            paths=self.paths,
             cameras=self.cameras,
         )

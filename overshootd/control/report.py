@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from overshootd.control.wire import Json
-from overshootd.status import CameraNow, StreamState, Switch
+from overshootd.status import CameraNow, PathState, StreamState, Switch
 
 SCHEMA = 1
 """Rises when a key goes or changes its meaning. New ones may come at any time."""
@@ -15,8 +15,8 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """What the daemon knows of itself. `started` and `path_changed` (the last time that a path towards our peers
-    changed, `path_changes` times so far) are monotonic seconds; memory in MB of 2**20 bytes, None: no limit."""
+    """What the daemon knows of itself. `started` in monotonic seconds, memory in MB of 2**20 bytes; a limit of None is
+    none."""
 
     version: str
     pid: int
@@ -26,8 +26,7 @@ class DaemonFacts:
     clock_synced: bool
     memory_mb: float
     memory_limit_mb: float | None = None
-    path_changes: int = 0
-    path_changed: float | None = None
+    paths: PathState = field(default_factory=PathState)
     cameras: Mapping[str, CameraNow] = field(default_factory=dict)
 
 
@@ -45,7 +44,11 @@ def report(states: Mapping[str, StreamState], facts: DaemonFacts, *, now: float,
         "state_dir": facts.state_dir,
         "uptime_seconds": _span(now - facts.started),
         "clock_synced": facts.clock_synced,
-        "network": {"changes": facts.path_changes, "changed_seconds_ago": _age(facts.path_changed, now)},
+        "network": {
+            "changes": facts.paths.changes,
+            "changed_seconds_ago": _age(facts.paths.changed_at, now),
+            "what": facts.paths.what,
+        },
         "memory": {"used_mb": round(facts.memory_mb, 1), "limit_mb": facts.memory_limit_mb},
         "cameras": {name: {"state": camera.state, "why": camera.why} for name, camera in facts.cameras.items()},
         "streams": {name: _stream(state, now, wall) for name, state in states.items()},

@@ -68,7 +68,7 @@ def _daemon(report: Json) -> list[Row]:
         ("", f"overshootd {report['version']} on {report['device']}, up {duration(report['uptime_seconds'])}"),
         ("process", f"{report['pid']}, {memory['used_mb']:.0f}{limit} MB of memory"),
         ("clock", "synced" if report["clock_synced"] else "not synced since boot: times may be wrong"),
-        ("network", "no change of path" if changed is None else f"path changed {_ago(changed)}"),
+        ("network", "no change so far" if changed is None else f"changed {_ago(changed)}: {network['what']}"),
     ]
 
 

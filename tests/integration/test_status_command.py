@@ -19,7 +19,7 @@ from overshootd.cli import main
 from overshootd.control.facts import Status
 from overshootd.control.server import Control
 from overshootd.control.wire import Json
-from overshootd.status import CameraNow, Rung, State, StreamState, Switch
+from overshootd.status import CameraNow, PathState, Rung, State, StreamState, Switch
 from tests.integration.daemon_bed import eventually
 from tests.integration.sink_lab import RememberingLog
 
@@ -33,13 +33,6 @@ class Told:
     code: int
     out: str
     err: str
-
-
-class Paths:
-    changes = 3
-
-    def __init__(self) -> None:
-        self.changed_at: float | None = time.monotonic() - 7200.0
 
 
 def states() -> dict[str, StreamState]:
@@ -64,7 +57,9 @@ def states() -> dict[str, StreamState]:
 async def daemon(state_dir: Path) -> AsyncIterator[Path]:
     """What of a daemon answers the command, and its configuration."""
     os.mkdir(state_dir)
-    status = Status("gate-pi", state_dir, states(), {"yard": CameraNow("lost", "unplugged")}, Paths(), 300.0)
+    paths = PathState()
+    paths.changed("the route to the API is now over wlan0", time.monotonic() - 7200.0)
+    status = Status("gate-pi", state_dir, states(), {"yard": CameraNow("lost", "unplugged")}, paths, 300.0)
     path = state_dir / "control.sock"
     redact = lambda text: text.replace("hunter2", "***")  # noqa: E731 - it is what one is called with
     async with asyncio.timeout(BOUND), Control(path, state_dir, {"status": status}, RememberingLog(), redact):
@@ -100,7 +95,7 @@ async def test_it_says_what_the_daemon_and_its_streams_do(tmp_path: Path) -> Non
         f"overshootd {__version__} on gate-pi, up ",
         f"  process       {os.getpid()}, ",
         " of 300 MB of memory",
-        "  network       path changed 2 h ago",
+        "  network       changed 2 h ago: the route to the API is now over wlan0\n",
         "  yard          lost: unplugged",
         "front-door\n  state         live\n  transport     native, steady\n  lease         kept ",
         ": rejoin in 0.4 s (the path has changed)\n",

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from overshootd.control.report import DaemonFacts, report
 from overshootd.control.show import duration, text
 from overshootd.control.wire import Json
-from overshootd.status import LONGEST_LINE, CameraNow, LastMinute, Rung, State, StreamState, Switch, status_line
+from overshootd.status import (
+    LONGEST_LINE,
+    CameraNow,
+    LastMinute,
+    PathState,
+    Rung,
+    State,
+    StreamState,
+    Switch,
+    status_line,
+)
 
 NOW, WALL = 5000.0, 1_800_000_000.0
 FACTS = DaemonFacts("1.2.3", 812, "gate-pi", "/var/lib/overshootd", NOW - 7384.0, True, 142.25)
@@ -101,8 +111,7 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
     facts = replace(
         FACTS,
         memory_limit_mb=300.0,
-        path_changes=2,
-        path_changed=NOW - 30.0,
+        paths=PathState(2, NOW - 30.0, "eth0 is now wlan0"),
         cameras={"yard": CameraNow("lost", "gone")},
     )
     assert report({}, facts, now=NOW, wall=WALL) == {
@@ -114,7 +123,7 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
         "state_dir": "/var/lib/overshootd",
         "uptime_seconds": 7384.0,
         "clock_synced": True,
-        "network": {"changes": 2, "changed_seconds_ago": 30.0},
+        "network": {"changes": 2, "changed_seconds_ago": 30.0, "what": "eth0 is now wlan0"},
         "memory": {"used_mb": 142.2, "limit_mb": 300.0},
         "cameras": {"yard": {"state": "lost", "why": "gone"}},
         "streams": {},
@@ -142,12 +151,14 @@ def test_the_text_says_all_of_a_stream() -> None:
 
 
 def test_the_text_says_what_the_daemon_is_and_has() -> None:
-    facts = replace(FACTS, clock_synced=False, memory_limit_mb=300.0, path_changed=NOW - 30.0)
+    facts = replace(
+        FACTS, clock_synced=False, memory_limit_mb=300.0, paths=PathState(2, NOW - 30.0, "eth0 is now wlan0")
+    )
     assert shown({}, facts=facts).splitlines() == [
         "overshootd 1.2.3 on gate-pi, up 2 h 3 min",
         "  process       812, 142 of 300 MB of memory",
         "  clock         not synced since boot: times may be wrong",
-        "  network       path changed 30 s ago",
+        "  network       changed 30 s ago: eth0 is now wlan0",
         "",
         "No stream is configured.",
     ]
