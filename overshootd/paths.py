@@ -16,6 +16,9 @@ are followed: a new join takes half a second, and a room alone notices after 10.
 faster would restart each recovery before its end."""
 
 
+ROUNDING = 1e-6
+
+
 class Peer(NamedTuple):
     """A host that we talk to, as the user knows it, and one of its addresses."""
 
@@ -111,7 +114,8 @@ class Budget:
 
     def wait(self, now: float) -> float:
         """Seconds until one may; 0 when it may now."""
-        return max(0.0, self._paid - self._ahead - now)
+        wait = self._paid - self._ahead - now
+        return wait if wait > ROUNDING else 0.0
 
     def take(self, now: float) -> bool:
         """Whether one may now; then it has."""
