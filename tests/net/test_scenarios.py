@@ -37,6 +37,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     uplinks.a_switch_after_the_old_uplink_died,
     uplinks.there_and_back,
     uplinks.nat_rebinding,
+    uplinks.flapping,
+    uplinks.noise_that_is_not_ours,
     uplinks.five_streams_at_once,
     narrow.lte,
     narrow.bad_lte,
@@ -59,6 +61,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     restarts.killed_and_restarted_beyond_the_lease,
     restarts.restarted_on_request,
     restarts.restarted_with_another_configuration,
+    restarts.restarted_without_a_stream,
     restarts.ended_for_good,
 )
 
@@ -69,9 +72,8 @@ def _name(scenario: Scenario) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-@pytest.mark.usefixtures("net_allowed", "room_server")
 async def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, net_allowed: None, room_server: None
 ) -> AsyncIterator[Mapping[Scenario, asyncio.Task[None]]]:
     """The scenarios that were selected, by themselves, AT_A_TIME."""
     turn = asyncio.Semaphore(AT_A_TIME)

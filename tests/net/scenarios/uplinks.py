@@ -13,6 +13,9 @@ SWITCH_GAP = 5.0
 UNTOLD_GAP = 15.0
 """The same where the kernel tells of nothing; 8 in bench-net."""
 
+UNTOUCHED = 3.0
+"""Where nothing is to happen to the video, on a machine that starts other beds meanwhile."""
+
 
 async def a_switch_by_route_change(folder: Path) -> None:
     """As a network manager does it: the old uplink still stands, but nothing of it leaves by the new one."""
@@ -57,7 +60,48 @@ async def nat_rebinding(folder: Path) -> None:
         await bed.net.for_seconds(20)  # in which the SDK finds that its signalling died
 
 
+async def flapping(folder: Path) -> None:
+    """The route goes to and fro faster than anything settles; each time, the way of before is dead."""
+    async with site(folder) as bed, bed.survives(within=10, gap=SWITCH_GAP):
+        for uplink in ("b", "a", "b", "a"):
+            await bed.net.route(uplink)
+            await bed.net.for_seconds(4)
+
+
+async def noise_that_is_not_ours(folder: Path) -> None:
+    """What containers, VPNs and DHCP do all day long: no gap, and nothing is done about it."""
+    async with site(folder) as bed:
+        async with bed.survives(within=5, gap=UNTOUCHED):
+            for line in (
+                "link add docker0 type veth peer name inside",
+                "address add 172.17.0.1/16 dev docker0",
+                "link set docker0 up",
+                "link set inside up",
+                "route add 10.99.0.0/16 dev docker0",
+                "address change 10.81.1.2/24 dev a valid_lft 3600 preferred_lft 3600",  # as a renewed lease does
+                "route replace default via 10.81.1.1 dev a metric 100",
+                "link set dev b down",
+                "link set dev b up",
+                "link del docker0",
+            ):
+                await bed.net.device.ip(line)
+                await bed.net.for_seconds(0.3)
+        assert "has changed" not in bed.device.said()
+
+
 async def five_streams_at_once(folder: Path) -> None:
-    """All that a key may have, none of them to be lost."""
-    async with site(folder, streams=5) as bed, bed.survives(within=20, gap=2 * SWITCH_GAP):
-        await bed.net.route("b")
+    """All that a key may have, none of them to be lost, through one thing after the other."""
+    async with site(folder, streams=5) as bed:
+        async with bed.survives(within=20, gap=2 * SWITCH_GAP):
+            await bed.net.route("b")
+        async with bed.survives(within=10, gap=UNTOUCHED):
+            await bed.gateway.act("deploy")
+        async with bed.survives(within=20):
+            await bed.net.strand()
+        async with bed.survives(within=30):
+            await bed.gateway.act("room_server_kill")
+            await bed.net.for_seconds(3)
+            await bed.gateway.act("room_server_start")
+        async with bed.survives(within=20, gap=4 * SWITCH_GAP):
+            await bed.device.kill()
+            await bed.device.start()
