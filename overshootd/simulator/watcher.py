@@ -12,13 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 from livekit import rtc
+from yarl import URL
 
 from overshootd.backoff import Backoff
 from overshootd.simulator.media import ArrivedFrame, Eye, Luma
 
 _LOG = logging.getLogger(__name__)
-_REJOIN = Backoff(base=0.25, cap=0.75, floor=0.1)  # a refused attempt takes 80 ms and keeps no memory
+_REJOIN = Backoff(base=0.25, cap=0.3, floor=0.1)  # figures of recoveries carry this; nobody else pays for it
 _SUCCESSION = 1.0  # seconds; who is evicted by its own next connection leaves first, for no reason that one could tell
+_REACH = 2.0  # seconds
 _STREAM_END = 2.0  # seconds for the SDK to end a video stream; a millisecond in fact
 
 
@@ -80,11 +82,13 @@ class Watcher:
             self._wake.clear()
             visit = _Visit(self._eye, self._publisher, self._wake)
             try:
+                if failures:
+                    await _reach(self._url)
                 await visit.connect(self._url, self._token())
-            except rtc.ConnectError as error:
+            except (rtc.ConnectError, OSError) as error:
                 self._failed(error, failures)
                 if self._patience is not None and time.monotonic() - since >= self._patience:
-                    self._lost(error.message)
+                    self._lost(str(error))
                     return None
                 await self._pause(_REJOIN.delay(failures, random.uniform))
                 failures += 1
@@ -99,9 +103,9 @@ class Watcher:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    def _failed(self, error: rtc.ConnectError, failures: int) -> None:
+    def _failed(self, error: Exception, failures: int) -> None:
         if failures == 0:
-            _LOG.warning("cannot watch a room on %s: %s", self._url, error.message)
+            _LOG.warning("cannot watch a room on %s: %s", self._url, error)
         if not self._joined.done():
             self._joined.set_exception(error)
             self._joined.exception()  # whoever used `start` alone does not ask for it
@@ -180,6 +184,14 @@ class _Visit:
         finally:
             async with asyncio.timeout(_STREAM_END):
                 await stream.aclose()
+
+
+async def _reach(url: str) -> None:
+    """Raises OSError unless somebody listens there. The SDK alone would log ten lines an attempt, all night."""
+    parts = URL(url)
+    async with asyncio.timeout(_REACH):
+        _, writer = await asyncio.open_connection(parts.host, parts.port)
+    writer.close()
 
 
 def arrived(frame: rtc.VideoFrame) -> ArrivedFrame:
