@@ -7,6 +7,7 @@ import os
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from overshootd.config.load import Loaded, load
 from overshootd.config.model import StreamConfig
 from overshootd.config.secret import Redactor, Secret
 from overshootd.contracts import Api, Log, Paths, Publishers
+from overshootd.control.address import listening_at
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
 from overshootd.paths import Change
@@ -26,7 +28,7 @@ from overshootd.resolver import Resolver
 from overshootd.resume import ResumeStore
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
-from overshootd.status import status_line
+from overshootd.status import PathState, status_line
 from overshootd.systemd import Ending, Notifier, hold_signals, watch_signals
 
 OK, SOFTWARE, AGAIN, CONFIG = 0, 70, 75, 78
@@ -67,6 +69,8 @@ def run(path: Path) -> int:
 async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int:
     """Raises ConfigError when results cannot be stored."""
     # Not before the signals are held: it imports NumPy, whose threads would take them.
+    from overshootd.control.facts import Status
+    from overshootd.control.server import Control
     from overshootd.daemon import Daemon, initial_states
 
     loop = asyncio.get_running_loop()
@@ -87,7 +91,10 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         closing.push_async_callback(outside.close)
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
         daemon = Daemon(loaded, states, log, disk, spool, store, notifier.status, redactor.redact)
-        await daemon.run(asked, outside)
+        handlers = {"status": Status(loaded.device, loaded.state_dir, states, daemon.cameras, outside.path_state)}
+        path_asked = listening_at(os.environ, loaded.state_dir)
+        async with Control(path_asked, loaded.state_dir, handlers, log, redactor.redact):
+            await daemon.run(asked, outside)
         notifier.stopping()
     return AGAIN if asked.result() is Ending.RESTART else OK
 
@@ -173,6 +180,7 @@ class Outside:
         self._http = Http(self._tls, f"overshootd/{__version__}")
         self._livekit = LiveKit()
         self._encoders = Encoders(log)
+        self.path_state = PathState()
         self._network = Network(self._hosts, log, self._path_changed)
 
     @property
@@ -187,6 +195,7 @@ class Outside:
         return self._livekit.peers() | {urlsplit(self._loaded.api.base_url).hostname or ""}
 
     def _path_changed(self, change: Change) -> None:
+        self.path_state.changed(change.text, time.monotonic())
         if change.start:
             self._resolver.renew()
             self._http.drop_connections()

@@ -31,7 +31,7 @@ from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.record import Origin
 from overshootd.sinks.spool import Spool
-from overshootd.status import State, StreamState, status_line
+from overshootd.status import CameraNow, State, StreamState, status_line
 from overshootd.stream import Parts, attempt
 from overshootd.supervisor import StreamLife
 from overshootd.systemd import Ending
@@ -72,26 +72,26 @@ class Outside(Protocol):
 
 @dataclass(slots=True)
 class CameraWord:
-    """What is told of one camera: to the log, to the status through `troubles`, and to the records of its streams."""
+    """What is told of one camera: to the log, to the status through `cameras`, and to the records of its streams."""
 
     name: str
     log: Log
     records: list[Records]
-    troubles: MutableMapping[str, str]
+    cameras: MutableMapping[str, CameraNow]
     changed: Callable[[], None]
     lost_at: float | None = None
 
     def __call__(self, state: CameraState, why: str) -> None:
         """It changed its state."""
+        bad = state in (CameraState.LOST, CameraState.FAILED)
+        self.cameras[self.name] = CameraNow(state, why if bad else "")
         words = f"camera {state}: {why}" if why else f"camera {state}"
-        if state in (CameraState.LOST, CameraState.FAILED):
+        if bad:
             self.log.warning(words)
-            self.troubles[self.name] = why
             self.lost_at = self.lost_at or time.monotonic()
         else:
             away = {} if self.lost_at is None else {"after_seconds": round(time.monotonic() - self.lost_at, 1)}
             self.log.info(words, **away)
-            self.troubles.pop(self.name, None)
             self.lost_at = None
         self._record(state, why)
         self.changed()
@@ -142,7 +142,8 @@ class Daemon:
         self._tell = tell
         self._redact = redact
         self._keep_streams = False
-        self._camera_troubles: dict[str, str] = {}
+        self.cameras: dict[str, CameraNow] = {}
+        """What each camera does, by name, for whoever asks."""
 
     async def run(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         """Return when it was asked to end and all streams have closed and all sinks have what is there."""
@@ -220,7 +221,7 @@ class Daemon:
         """Begin a camera and its streams."""
         records = {name: self._records(name, config) for name, config in fed.items()}
         log = self._log.bind(camera=camera)
-        said = CameraWord(camera, log, list(records.values()), self._camera_troubles, self._changed)
+        said = CameraWord(camera, log, list(records.values()), self.cameras, self._changed)
         feed = self._feed(camera, next(iter(fed.values())), said)
         for name, config in fed.items():
             # All before the feed runs: so it opens once, at the most that any of them needs.
@@ -300,4 +301,5 @@ class Daemon:
         )
 
     def _changed(self) -> None:
-        self._tell(self._redact(status_line(self._states, self._camera_troubles)))
+        troubles = {name: camera.why for name, camera in self.cameras.items() if camera.why}
+        self._tell(self._redact(status_line(self._states, troubles)))

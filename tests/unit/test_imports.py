@@ -66,7 +66,8 @@ MAY_IMPORT = {
         "sinks",
     },
     "app": {
-        *("", "contracts", "errors", "status", "config", "logs", "systemd", "resume", "resolver", "network", "memory"),
+        *("", "contracts", "errors", "status", "config", "logs", "systemd", "resume"),
+        *("resolver", "network", "paths", "memory"),
         *("sinks", "api", "publish", "daemon", "control"),
     },
     "simulator": {"backoff", "marker"},
