@@ -20,6 +20,7 @@ test:
 	@tools/setup test
 	@$(MAKE) -s lint
 	@tools/livekit-server
+	@tools/js-sdk
 	@.venv/bin/python -m pytest
 
 test-lab:
