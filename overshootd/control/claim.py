@@ -94,13 +94,15 @@ def _make_room(path: Path) -> None:
 
 
 def _alive(path: Path) -> str:
-    """Who listens; empty when nobody does. Raises OSError when that cannot be found out."""
+    """Who listens; empty when nobody does. Raises Taken or OSError when that cannot be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(os.fspath(path))
         except ConnectionRefusedError:
             return ""
+        except PermissionError:
+            raise Taken(f"{path}: another user's; remove it, if no overshootd of theirs runs") from None
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 raise

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from overshootd.config.secret import Redactor, Secret
+from overshootd.control.claim import Taken, claimed
 from overshootd.control.client import NoDaemon, ask
 from overshootd.control.server import CLIENTS, Bounds, Control
 from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotUnderstood, Refusal
@@ -181,6 +182,16 @@ async def test_what_is_no_socket_is_never_removed(path: Path, log: RememberingLo
         await eventually(lambda: log.lines, "it is said")
     assert "this is no socket" in log.lines[0]
     assert read(path) == "precious"
+
+
+def test_another_users_socket_is_not_taken_for_a_dead_one() -> None:
+    with foreign_directory() as directory:
+        theirs = directory / "control.sock"
+        left_behind(theirs)
+        theirs.chmod(0o000)
+        with unprivileged(), pytest.raises(Taken, match="another user's; remove it, if no"), claimed(theirs):
+            pass
+        assert theirs.is_socket()
 
 
 async def test_a_directory_that_comes_later_is_used_then(tmp_path: Path, log: RememberingLog) -> None:

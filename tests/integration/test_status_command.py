@@ -20,6 +20,7 @@ from overshootd.control.facts import Status
 from overshootd.control.server import Control
 from overshootd.control.wire import Json
 from overshootd.status import CameraNow, PathState, Rung, State, StreamState, Switch
+from tests.integration import daemon_bed
 from tests.integration.daemon_bed import eventually
 from tests.integration.sink_lab import RememberingLog
 
@@ -126,6 +127,26 @@ def keys(value: object, path: Sequence[str] = ()) -> set[str]:
         return {".".join(path)}
     named = path in (["cameras"], ["streams"])
     return {found for key, inner in value.items() for found in keys(inner, [*path, "NAME" if named else key])}
+
+
+async def test_a_daemon_that_streams_tells_of_its_stream(tmp_path: Path, media_net: str) -> None:
+    """Not what answers as it does, but the daemon itself."""
+    async with daemon_bed.simulator(tmp_path) as gateway:
+        configured = daemon_bed.config(tmp_path, gateway.base_url, one={})
+        async with daemon_bed.daemon(tmp_path, configured) as running:
+            await running.more_results(2)
+            report = json.loads((await overshootd("status", "-c", tmp_path / "overshootd.yaml", "--json")).out)
+            (stream_id,) = (await gateway.ledger())["streams"]
+            assert await running.end() == 0
+    stream = report["streams"]["one"]
+    assert (stream["state"], stream["transport"], stream["rung"]) == ("live", "native", "steady")
+    assert stream["stream_id"] == stream_id
+    assert stream["lease_seconds_left"] > 0
+    assert stream["keepalive_seconds_ago"] >= 0 and stream["token_seconds_old"] >= 0
+    assert stream["last_minute"]["frames"] >= 2 and stream["last_minute"]["results"] >= 2
+    assert [camera["state"] for camera in report["cameras"].values()] == ["live"]
+    assert report["pid"] == running.process.pid
+    assert "control.sock" not in os.listdir(tmp_path / "state")
 
 
 async def test_without_a_daemon_it_says_where_it_looked_and_how_to_go_on(tmp_path: Path) -> None:
