@@ -95,6 +95,7 @@ async def test_a_changed_path_costs_no_result_and_doubles_none(lab: Lab, http: H
     async with aclosing(session.results()) as results, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(feed(lab, session))
         got = [(await anext(results)).api["id"]]
+        before = (await lab.ledger())["streams"][session.stream_id]["unheard"]
         for _ in range(3):
             session.path_changed()
             got += [(await anext(results)).api["id"] for _ in range(2)]
