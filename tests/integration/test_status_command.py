@@ -135,7 +135,7 @@ async def test_a_daemon_that_streams_tells_of_its_stream(tmp_path: Path, media_n
         configured = daemon_bed.config(tmp_path, gateway.base_url, one={})
         async with daemon_bed.daemon(tmp_path, configured) as running:
             await running.more_results(2)
-            report = json.loads((await overshootd("status", "-c", tmp_path / "overshootd.yaml", "--json")).out)
+            report: Json = await eventually(lambda: with_lease(tmp_path / "overshootd.yaml"), "its lease is looked at")
             (stream_id,) = (await gateway.ledger())["streams"]
             assert await running.end() == 0
     stream = report["streams"]["one"]
@@ -147,6 +147,12 @@ async def test_a_daemon_that_streams_tells_of_its_stream(tmp_path: Path, media_n
     assert [camera["state"] for camera in report["cameras"].values()] == ["live"]
     assert report["pid"] == running.process.pid
     assert "control.sock" not in os.listdir(tmp_path / "state")
+
+
+async def with_lease(path: Path) -> Json:
+    """The report of the daemon with this configuration, empty before it tells of the lease: it looks once a second."""
+    report: Json = json.loads((await overshootd("status", "-c", path, "--json")).out)
+    return {} if report["streams"]["one"]["lease_seconds_left"] is None else report
 
 
 async def test_without_a_daemon_it_says_where_it_looked_and_how_to_go_on(tmp_path: Path) -> None:
