@@ -85,10 +85,11 @@ def _make_room(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise Taken(f"{path}: this is no socket: it is left alone, and nobody can ask this daemon until it is gone")
+        raise Taken(f"{path}: this is no socket: put it elsewhere, if nobody needs it here")
     if owner := _alive(path):
         raise Taken(
-            f"{path}: {owner} listens there: stop the other overshootd, or give this one a state_dir of its own"
+            f"{path}: {owner} listens there: stop the other overshootd, or give this one a state_dir (under systemd a "
+            f"RuntimeDirectory) of its own"
         )
     path.unlink()
 

@@ -95,7 +95,7 @@ class Control:
                     opening.good()
                     await self._serve(listening)
             except Taken as error:
-                opening.bad(f"{error}; until then `overshootd status` has nobody to ask")
+                opening.bad(f"{error}; until then nobody can ask this daemon")
             await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
             attempt += 1
 
