@@ -71,7 +71,7 @@ def compare(before: Ways, after: Ways) -> Change | None:
             turns.setdefault(turn, []).append(host)
     if not turns:
         return None
-    sentences = [f"{turn.before} {' and '.join(hosts)} {turn.after}" for turn, hosts in turns.items()]
+    sentences = [f"{turn.before} {_listed(hosts)} {turn.after}" for turn, hosts in turns.items()]
     return Change("; ".join(sentences), any(turn.start for turn in turns))
 
 
@@ -87,6 +87,10 @@ def _turn(before: list[Way | None], after: list[Way | None]) -> _Turn | None:
         if was and was != now:
             return _Turn("the route to", _words(was, now or has))
     return None
+
+
+def _listed(hosts: list[str]) -> str:
+    return " and ".join([", ".join(hosts[:-1]), hosts[-1]]) if hosts[1:] else hosts[0]
 
 
 def _words(was: Way, now: Way) -> str:

@@ -51,6 +51,13 @@ def test_a_host_that_moves_from_one_family_to_the_other_is_told() -> None:
     assert change == Change("the route to api is now over wlan1, source 198.51.100.2 (was eth0)", start=True)
 
 
+def test_hosts_that_change_alike_share_a_sentence() -> None:
+    media = Peer("203.0.113.3", "203.0.113.3")
+    change = compare(dict.fromkeys([API, ROOM, media], ETH), dict.fromkeys([API, ROOM, media], WLAN))
+    assert change is not None
+    assert change.text.startswith("the route to api, room and 203.0.113.3 is now over wlan1")
+
+
 def test_a_second_family_that_arrives_is_none() -> None:
     assert compare({API: ETH, API6: None}, {API: ETH, API6: SIX}) is None
 
