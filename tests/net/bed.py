@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration import daemon_bed
+from tests.net.certificates import authority
 from tests.net.device import Device
 from tests.net.gateway import KEY, Gateway, gateway
 from tests.net.judge import Life, longest_gap, most_at_a_time
@@ -36,6 +37,14 @@ class Bed:
         """Which stream of the API each configured one is."""
         return {stream: self.device.stream_id(stream) for stream in self.device.streams}
 
+    async def home(self) -> None:
+        """As at the start: the default route over `a`, no trouble anywhere, all streams live if the daemon runs."""
+        await self.gateway.faults()
+        await self.gateway.act("room_server_start")
+        await self.net.home()
+        if self.device.process is not None:
+            await self.device.fresh(START_BOUND)
+
     @asynccontextmanager
     async def survives(self, within: float, *, gap: float | None = None, same: bool = True) -> AsyncIterator[None]:
         """What happens inside must leave every stream well: a fresh result `within` seconds of its end, no longer a
@@ -57,12 +66,14 @@ class Bed:
         lives = [life for life in await self.gateway.lives(since) if life.stream_id in alive]
         return max(longest_gap(life.frames, since, until) for life in lives)
 
-    async def none_twice(self) -> list[Life]:
-        """No more streams were ever billed at a time than may be. All there were."""
-        lives = await self.gateway.lives()
-        most, due = most_at_a_time(lives), self.most
-        assert most <= due, f"{most} streams billed at a time, not {due}"
-        return lives
+    async def none_twice(self) -> None:
+        """No more streams were ever billed at a time than may be."""
+        most = most_at_a_time(await self.gateway.lives())
+        assert most <= self.most, f"{most} streams billed at a time, not {self.most}"
+
+    async def life(self, stream_id: str) -> Life:
+        """What became of that stream."""
+        return next(life for life in await self.gateway.lives() if life.stream_id == stream_id)
 
 
 @asynccontextmanager
@@ -75,12 +86,19 @@ async def bed(
     simulate: Sequence[str] = (),
     config: dict[str, Any] | None = None,
     start: bool = True,
+    tls: bool = False,
     **environ: str,
 ) -> AsyncIterator[Bed]:
-    """A bed with `streams` streams called s1, s2 …, each as `stream` says; `simulate` are arguments of the simulator,
-    `config` is merged over the daemon's configuration, `environ` over its environment. With `start` all streams are
-    live; else the daemon is still to be started. A failed assertion is told with what both said."""
+    """A bed with `streams` streams called s1, s2 …, each as `stream` says. With `start` all of them are live; else the
+    daemon is still to be started. A failed assertion is told with what both programs said.
+
+    `simulate` are arguments of the simulator, `config` is merged over the daemon's configuration, `environ` over its
+    environment. `tls`: the API has a certificate of a private authority, which the daemon trusts.
+    """
     async with AsyncExitStack() as stack:
+        if tls:
+            simulate = (*simulate, *authority(folder))
+            environ = {"SSL_CERT_FILE": str(folder / "ca.pem")} | environ
         server = await stack.enter_async_context(gateway(net, folder, simulate))
         wanted = {f"s{number}": dict(stream) for number in range(1, streams + 1)}
         settings = daemon_bed.config(folder, server.base_url, **wanted) | (config or {})

@@ -11,7 +11,7 @@
 How to use it:
 
     async with lab(folder) as net:                      # three namespaces, gone at the end, however that comes
-        async with bed.bed(net, folder) as running:     # simulator and daemon in them: tests/net/bed.py
+        async with bed(net, folder) as running:         # simulator and daemon in them: tests/net/bed.py
             await net.route("b")                        # the default route moves: the device's kernel tells of it
             await net.link("a", up=False)               # the cable is out; what `spare` names takes over, if anything
             await net.weather(a=LTE)                    # the router makes trouble: the device's kernel tells of nothing
@@ -80,6 +80,14 @@ class Lab:
     async def link(self, uplink: Name, *, up: bool) -> None:
         """The device's interface goes down or up. Its routes go down with it; they do not come back by themselves."""
         await self.device.ip(f"link set dev {uplink} {'up' if up else 'down'}")
+
+    async def home(self) -> None:
+        """As at the start: both links up, the default route over `a`, no trouble."""
+        await self.weather()
+        for uplink in NAMES:
+            await self.link(uplink, up=True)
+        await self.route("a")
+        await self.spare(None)
 
     async def _default(self, uplink: Name | None, metric: int) -> None:
         if uplink is None:

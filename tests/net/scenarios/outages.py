@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tests.net.bed import Bed, site
+from tests.net.bed import Bed
+from tests.net.ordeals import Group
 from tests.net.weather import Uplink
 
 TOLD = 10.0
@@ -30,43 +29,50 @@ async def _black_hole(bed: Bed, seconds: float) -> None:
     await bed.net.weather()
 
 
-async def of_3_s_told_by_the_kernel(folder: Path) -> None:
-    async with site(folder) as bed, bed.survives(within=TOLD):
+async def of_3_s_told_by_the_kernel(bed: Bed) -> None:
+    async with bed.survives(within=TOLD):
         await _no_route(bed, 3)
 
 
-async def of_3_s_untold(folder: Path) -> None:
-    async with site(folder) as bed, bed.survives(within=UNTOLD):
+async def of_3_s_untold(bed: Bed) -> None:
+    async with bed.survives(within=UNTOLD):
         await _black_hole(bed, 3)
 
 
-async def of_30_s_told_by_the_kernel(folder: Path) -> None:
-    async with site(folder, simulate=LONG_LEASE) as bed, bed.survives(within=TOLD):
+async def of_30_s_told_by_the_kernel(bed: Bed) -> None:
+    async with bed.survives(within=TOLD):
         await _no_route(bed, 30)
 
 
-async def of_30_s_untold(folder: Path) -> None:
-    async with site(folder, simulate=LONG_LEASE) as bed, bed.survives(within=UNTOLD):
+async def of_30_s_untold(bed: Bed) -> None:
+    async with bed.survives(within=UNTOLD):
         await _black_hole(bed, 30)
 
 
-async def of_60_s_beyond_the_lease(folder: Path) -> None:
+async def of_60_s_beyond_the_lease(bed: Bed) -> None:
     """The lease of 45 s is over: a new stream, and the old one was not billed beside it."""
-    async with site(folder) as bed:
-        async with bed.survives(within=UNTOLD, same=False):
-            await _black_hole(bed, 60)
-        old, *_ = await bed.gateway.lives()
-        assert old.end_reason == "lease_expired"
+    old = bed.device.stream_id("s1")
+    async with bed.survives(within=UNTOLD, same=False):
+        await _black_hole(bed, 60)
+    assert (await bed.life(old)).end_reason == "lease_expired"
 
 
-async def beyond_the_token_within_the_lease(folder: Path) -> None:
+async def beyond_the_token_within_the_lease(bed: Bed) -> None:
     """Only a keepalive brings a token that opens the room again."""
-    async with site(folder, simulate=("--lease-ttl", "90", "--token-ttl", "4")) as bed, bed.survives(within=TOLD):
+    async with bed.survives(within=TOLD):
         await _no_route(bed, 12)
 
 
-async def beyond_token_and_lease(folder: Path) -> None:
+async def beyond_token_and_lease(bed: Bed) -> None:
     """A night, compressed."""
-    ttls = ("--lease-ttl", "6", "--token-ttl", "4")
-    async with site(folder, simulate=ttls) as bed, bed.survives(within=TOLD, same=False):
+    async with bed.survives(within=TOLD, same=False):
         await _no_route(bed, 15)
+
+
+GROUPS = (
+    Group((of_60_s_beyond_the_lease,)),
+    Group((of_30_s_told_by_the_kernel, of_3_s_told_by_the_kernel), {"simulate": LONG_LEASE}),
+    Group((of_30_s_untold, of_3_s_untold), {"simulate": LONG_LEASE}),
+    Group((beyond_the_token_within_the_lease,), {"simulate": ("--lease-ttl", "90", "--token-ttl", "4")}),
+    Group((beyond_token_and_lease,), {"simulate": ("--lease-ttl", "6", "--token-ttl", "4")}),
+)
