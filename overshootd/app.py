@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from overshootd import __version__
+from overshootd import __version__, proxies
 from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import StreamConfig
@@ -45,7 +45,7 @@ def run(path: Path) -> int:
     """Run until a signal. Returns only when the configuration lets no stream run; else it leaves through os._exit."""
     loaded = load(path, os.environ)
     hold_signals()
-    redactor = Redactor(loaded.secrets)
+    redactor = Redactor((*loaded.secrets, *proxies.passwords(os.environ)))
     log = open_log(redactor)
     for problem in loaded.problems:
         log.error(str(problem))
@@ -176,6 +176,7 @@ class Outside:
         self._redactor = redactor
         self._resolver = resolver
         self._log = log
+        proxies.tell(os.environ, log)
         self._tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
         self._http = Http(self._tls, f"overshootd/{__version__}")
         self._livekit = LiveKit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from overshootd.simulator.livekit_child import LiveKitChild
 from tests.integration.authority import Authority
-from tests.integration.daemon_bed import Simulator, config, daemon, eventually, simulator
+from tests.integration.daemon_bed import BOUND, Simulator, config, daemon, eventually, simulator
 from tests.integration.tunnels import MARK, proxy, tls_in_front
 
 TRUST = "is from nobody whom this machine trusts"
@@ -127,6 +128,7 @@ async def test_a_proxy_carries_the_api_its_results_and_signalling_where_nothing_
             async with daemon(tmp_path, config(tmp_path, gateway.base_url, one={}), **environ) as running:
                 assert await running.more_results(2)
                 assert len(carrier.carried) == 3  # requests share one tunnel
+                assert f"go through the proxy 127.0.0.1:{carrier.port}" in running.said()
                 assert "s3cret-word" not in running.said() + running.heard()
                 assert await running.end() == 0
 
@@ -157,3 +159,13 @@ async def test_a_proxy_that_wants_other_credentials_is_told_with_what_to_do(
             await eventually(lambda: "wants a user and a password" in running.heard(), "the reason in the status")
             assert not carrier.carried
             assert "wr0ng-word" not in running.said() + running.heard()
+
+
+async def test_a_proxy_that_not_all_libraries_understand_ends_with_78_and_one_sentence(tmp_path: Path) -> None:
+    async with daemon(
+        tmp_path, config(tmp_path, "https://192.0.2.1/v0.2", one={}), HTTPS_PROXY="pi:s3cret-word@proxy.lan:3128"
+    ) as running:
+        async with asyncio.timeout(BOUND):
+            assert await running.process.wait() == 78
+        assert "HTTPS_PROXY in the environment: a proxy must be http://HOST:PORT" in running.said()
+        assert "s3cret-word" not in running.said()

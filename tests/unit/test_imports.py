@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "leftovers": {"contracts", "backoff", "resume"},
     "memory": {"contracts"},
     "remedy": set(),
+    "proxies": {"contracts", "errors"},
     "paths": set(),
     "peers": {"contracts", "paths"},
     "network": {"contracts", "backoff", "condition", "paths", "peers"},
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     },
     "app": {
         *("", "contracts", "errors", "status", "config", "logs", "systemd", "resume"),
-        *("resolver", "network", "paths", "memory"),
+        *("resolver", "network", "paths", "memory", "proxies"),
         *("sinks", "api", "publish", "daemon", "control"),
     },
     "simulator": {"backoff", "marker"},
