@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 from overshootd.contracts import (
     APART_SECONDS,
-    LeaseNow,
     Log,
     Paths,
     Publisher,
@@ -40,13 +39,17 @@ class _Useless(Exception):
 
 @dataclass(slots=True)
 class Presence:
-    """The publishers of one session, one after the other. `period`: seconds from one result to the next."""
+    """The publishers of one session, one after the other. `period`: seconds from one result to the next.
+
+    `begin` starts what the camera gives anew, before each join: access units then begin with a keyframe.
+    """
 
     session: Session
     publishers: Publishers
     publisher: Publisher
     plan: PublishPlan
     camera: Subscription
+    begin: Callable[[], None]
     paths: Paths
     period: float
     state: StreamState
@@ -91,12 +94,18 @@ class Presence:
     async def _join(self) -> None:
         while True:
             self._seen = self.paths.changes
+            self._begin()
             try:
                 return await self.publisher.connect(self.session.target, self.camera.next)
             except OF_THE_ATTEMPT:
                 raise
             except Transient as error:
                 await self._not_joined(str(error))
+
+    def _begin(self) -> None:
+        self.begin()
+        if self.plan.encoded:
+            self.camera.feedback(keyframe=True, kbps=None, fps=None)  # its next one by itself may be seconds away
 
     async def _not_joined(self, why: str) -> None:
         self._ladder = replace(self._ladder, rung=Rung.NEW_ROOM)
@@ -108,6 +117,7 @@ class Presence:
 
     async def _another(self, why: str, wait: float = 0.0) -> None:
         """Put a new publisher in place of this one: one Room an identity, ever (livekit-notes.md, Tokens)."""
+        self.camera.stop()  # or it would decode for nobody, however long this takes
         await self.publisher.close()
         if self._ladder.rung is Rung.NEW_STREAM or not self.publishers.rejoins:
             raise StreamGone(why)
@@ -238,12 +248,7 @@ class Presence:
     async def _doubt(self) -> str:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            lease, now = self._lease(), self.clock()
+            lease, now = self.session.lease, self.clock()
             why = doubt(self._ladder, lease, began=self._began, result=self._result, period=self.period, now=now)
             if why is not None:
                 return why
-
-    def _lease(self) -> LeaseNow:
-        lease = self.session.lease
-        self.state.keepalive_sent, self.state.lease_until, self.state.token_at = lease.sent, lease.until, lease.token
-        return lease

@@ -31,10 +31,13 @@ from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.presence import Presence
 from overshootd.records import Records
 from overshootd.route import Kind, Routes
+from overshootd.status import StreamState
 
 CREATE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 5.0
 """Seconds for leaving the room and the DELETE, side by side; the daemon has 10 s for its whole end."""
+
+SHOW_SECONDS = 0.5
 
 WORST_FIRST = (Permanent, CameraEnded, Refused, StreamGone, CameraLost, Transient)
 """When several tasks fail at once, the one that asks for most is the reason."""
@@ -68,14 +71,14 @@ async def attempt(parts: Parts) -> NoReturn:
     except BaseException:
         await publisher.close()
         raise
-    presence = _presence(parts, session, publisher, publishing)
-    _start(parts.camera, camera, kind, publishing)
+    presence = _presence(parts, session, publisher, publishing, lambda: _start(parts.camera, camera, kind, publishing))
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(session.keep_lease(), name="lease")
             tasks.create_task(presence.run(), name="publish")
             tasks.create_task(_deliver(session, parts, presence), name="results")
             tasks.create_task(_better(parts.publishers), name="better transport")
+            tasks.create_task(_show_lease(session, parts.records.state), name="show the lease")
     except BaseExceptionGroup as group:
         if group.subgroup(Congested):
             parts.routes.remember_congestion()
@@ -157,7 +160,9 @@ async def _create(api: Api, wanted: StreamSpec) -> Session:
         raise
 
 
-def _presence(parts: Parts, session: Session, publisher: Publisher, publishing: PublishPlan) -> Presence:
+def _presence(
+    parts: Parts, session: Session, publisher: Publisher, publishing: PublishPlan, begin: Callable[[], None]
+) -> Presence:
     state = parts.records.state
     state.transport, state.stream_id = parts.publishers.transport, session.stream_id
     return Presence(
@@ -166,6 +171,7 @@ def _presence(parts: Parts, session: Session, publisher: Publisher, publishing: 
         publisher=publisher,
         plan=publishing,
         camera=parts.camera,
+        begin=begin,
         paths=parts.paths,
         period=period(parts.config.processing),
         state=state,
@@ -180,6 +186,18 @@ async def _deliver(session: Session, parts: Parts, presence: Presence) -> None:
         async for result in results:
             presence.proved()
             await parts.records.result(result, session.stream_id)
+
+
+async def _show_lease(session: Session, state: StreamState) -> NoReturn:
+    """For whoever asks, which is at any time."""
+    try:
+        while True:
+            lease = session.lease
+            state.keepalive_sent, state.lease_until, state.token_at = lease.sent, lease.until, lease.token
+            await asyncio.sleep(SHOW_SECONDS)
+    finally:
+        state.keepalive_sent = state.lease_until = state.token_at = None
+        state.stream_id = ""
 
 
 async def _better(publishers: Publishers) -> NoReturn:

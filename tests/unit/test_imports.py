@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "peers": {"contracts", "paths"},
     "network": {"contracts", "backoff", "condition", "paths", "peers"},
     "resolver": set(),
-    "stream": {"contracts", "errors", "pacing", "presence", "records", "route"},
+    "stream": {"contracts", "errors", "pacing", "presence", "records", "route", "status"},
     "supervisor": {"contracts", "errors", "backoff", "records", "status"},
     "control": {"", "contracts", "errors", "backoff", "clock", "config", "condition", "memory", "status"},
     "daemon": {

@@ -64,6 +64,7 @@ class Bed:
             publisher=self.publishers(PLAN),
             plan=PLAN,
             camera=Camera(),
+            begin=lambda: None,
             paths=self.paths,
             period=2.0,
             state=self.state,
