@@ -47,7 +47,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
-    """One complete H.264 access unit in Annex B form; SPS and PPS precede every IDR (`keyframe`).
+    """One complete H.264 access unit in Annex B form; SPS and PPS precede every IDR (`keyframe`). Between an encoder of
+    our own and a publisher it may be a frame of the plan's codec instead.
 
     Access units depend on each other: dropping one spoils all up to the next keyframe.
     """

@@ -16,13 +16,12 @@ from av.video.frame import PictureType
 from overshootd.contracts import AccessUnit, Picture, PixelFormat
 from overshootd.errors import Transient
 from overshootd.ffmpeg.errors import FFMPEG_ERRORS
+from overshootd.ffmpeg.frame import frame_of
 from overshootd.ffmpeg.lazy import VideoPacket
 from overshootd.h264 import ParameterSets
 
 ENCODERS = ("h264_v4l2m2m",)
 """FFmpeg's names of the encoders that a board may have and that this FFmpeg knows."""
-
-LAYOUTS = {PixelFormat.I420: "yuv420p", PixelFormat.NV12: "nv12"}
 
 KEYFRAME_SECONDS = 60.0
 """Between keyframes that nobody asked for: receivers ask, but not every driver obeys."""
@@ -53,7 +52,7 @@ class H264Encoder:
         An encoder that does gets the picture again until it comes out: at 0.5 fps the next one would be 2 s away, and
         what does not move takes few bits.
         """
-        frame = self._frame(picture)
+        frame = frame_of(picture)
         units: list[AccessUnit] = []
         first = self._pts + 1
         for _ in range(1 + HELD_BACK):
@@ -71,17 +70,6 @@ class H264Encoder:
 
     def close(self) -> None:
         self._context = None  # which closes it
-
-    def _frame(self, picture: Picture) -> av.VideoFrame:
-        frame = av.VideoFrame(*self._size, LAYOUTS[picture.format])
-        view, offset = memoryview(picture.data).cast("B"), 0
-        for plane in frame.planes:
-            # NV12's second plane has two bytes for each of its pixels.
-            row = plane.width * (2 if picture.format is PixelFormat.NV12 and offset else 1)
-            end = offset + row * plane.height
-            plane.update(_padded(view[offset:end], row, plane.line_size))  # type: ignore[arg-type]  # any buffer
-            offset = end
-        return frame
 
     def _send(self, frame: av.VideoFrame, keyframe: bool) -> list[VideoPacket]:
         # Times that rise, whatever the camera's do. Encoders share their bits out by them.
@@ -114,14 +102,6 @@ class H264Encoder:
     def _unit(self, data: bytes, captured_ns: int) -> AccessUnit:
         data, keyframe = self._sets.complete(data)
         return AccessUnit(data, *self._size, keyframe, captured_ns)
-
-
-def _padded(rows: memoryview, row: int, line: int) -> memoryview | bytes:
-    """Rows of `row` bytes, `line` bytes apart."""
-    if row == line:
-        return rows
-    padding = bytes(line - row)
-    return b"".join(bytes(rows[start : start + row]) + padding for start in range(0, len(rows), row))
 
 
 def probe(names: Iterable[str] = ENCODERS, options: Mapping[str, str] | None = None) -> str | None:
