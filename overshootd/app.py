@@ -196,7 +196,8 @@ class Outside:
         return self._livekit.peers() | {urlsplit(self._loaded.api.base_url).hostname or ""}
 
     def _path_changed(self, change: Change) -> None:
-        self.path_state.changed(change.text, time.monotonic())
+        if change.text != self.path_state.what:  # one that had to wait for its turn comes twice
+            self.path_state.changed(change.text, time.monotonic())
         if change.start:
             self._resolver.renew()
             self._http.drop_connections()
