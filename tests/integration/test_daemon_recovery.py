@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.integration.daemon_bed import Json, Simulator, config, daemon, eventually, simulator
+from tests.integration.test_passthrough import camera
 
 
 async def one_stream(gateway: Simulator) -> Json:
@@ -53,10 +56,14 @@ async def test_another_configuration_ends_the_old_stream_before_a_new_one_is_mad
             assert ended == ["client_requested", "client_requested", None]
 
 
-async def test_the_room_server_is_killed_and_started_again(media_net: str, livekit_binary: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoded", [False, True], ids=["pictures", "passed on"])
+async def test_the_room_server_is_killed_and_started_again(
+    encoded: bool, media_net: str, livekit_binary: Path, tmp_path: Path
+) -> None:
+    one: Json = {"camera": camera(tmp_path, fps=6, keyframe_distance=12)} if encoded else {}
     async with (
         simulator(tmp_path, "--advertise", media_net, "--media", "livekit-server") as gateway,
-        daemon(tmp_path, config(tmp_path, gateway.base_url, one={})) as running,
+        daemon(tmp_path, config(tmp_path, gateway.base_url, one=one)) as running,
     ):
         await running.more_results(1)
         await gateway.act("room_server_kill")
