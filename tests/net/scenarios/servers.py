@@ -18,6 +18,12 @@ async def the_room_server_is_killed_and_restarted(bed: Bed) -> None:
         await _without_room_server(bed, OUT)
 
 
+async def the_room_server_is_away_for_longer(bed: Bed) -> None:
+    """Many joins fail meanwhile, and the API answers: no reason to give up the stream, or its transport."""
+    async with bed.survives(within=15):
+        await _without_room_server(bed, 15)
+
+
 async def the_gateway_is_deployed(bed: Bed) -> None:
     """The room lives on, the sockets are cut, and nothing is inferred until a keepalive: it must come at once."""
     async with bed.survives(within=10, gap=UNTOUCHED):
@@ -69,5 +75,6 @@ async def _without_room_server(bed: Bed, seconds: float) -> None:
 
 GROUPS = (
     Group((the_gateway_is_deployed, the_api_answers_503, the_results_socket_is_dropped, the_api_cuts_connections)),
+    Group((the_room_server_is_away_for_longer,)),
     Group((the_room_server_is_killed_and_restarted, api_and_rooms_are_down_at_once, the_lease_runs_out_at_the_server)),
 )
