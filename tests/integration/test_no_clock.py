@@ -4,6 +4,7 @@ changed (libfaketime), never the host's.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,8 +68,11 @@ class Clock:
 
 
 def library() -> Path:
-    """Debian's package libfaketime."""
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    found = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        decide = pytest.fail if os.environ.get("CI") else pytest.skip
+        decide("needs Debian's package libfaketime")
+    return found[0]
 
 
 @pytest.fixture
