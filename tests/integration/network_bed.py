@@ -26,10 +26,10 @@ UPLINKS = """
     link set lo up
     link add eth0 type veth peer name cable0
     link add wlan1 type veth peer name cable1
-    link set cable0 up
-    link set cable1 up
-    link set eth0 up
-    link set wlan1 up
+    link set cable0 addrgenmode none up
+    link set cable1 addrgenmode none up
+    link set eth0 addrgenmode none up
+    link set wlan1 addrgenmode none up
     addr add 192.0.2.2/24 dev eth0
     addr add 198.51.100.2/24 dev wlan1
     addr add 2001:db8:a::2/64 dev eth0 nodad
@@ -37,7 +37,8 @@ UPLINKS = """
     route add default via 192.0.2.1 dev eth0
     -6 route add default via 2001:db8:a::1 dev eth0
 """
-"""The cables' other ends are in the same namespace: a cable is pulled by setting its end down."""
+"""The cables' other ends are in the same namespace: a cable is pulled by setting its end down.
+Without addresses that the kernel makes by itself, which it would talk of for two seconds."""
 
 
 def ip(commands: str) -> None:
@@ -127,7 +128,7 @@ class Watch:
         """All that the kernel said up to now has been looked at."""
         await self.until(lambda: self._listening)
         looks = self.looks
-        ip(f"link set cable1 alias {looks}")  # one more word, so that the next look is surely after the others
+        ip(f"link set lo alias {looks}")  # one more word, so that the next look is surely after the others
         await self.until(lambda: self.looks > looks)
 
     async def next(self) -> Change:

@@ -88,9 +88,9 @@ async def test_a_route_to_the_peer_alone_is_a_change(watch: Watch) -> None:
 
 
 async def test_a_rule_is_a_change_when_it_leads_elsewhere(watch: Watch) -> None:
+    ip("route add default via 198.51.100.1 dev wlan1 table 77")
     async with watching(watch):
-        ip(f"""route add default via 198.51.100.1 dev wlan1 table 77
-               rule add to {PEER} table 77""")
+        ip(f"rule add to {PEER} table 77")
         assert (await watch.next()).start
 
 
