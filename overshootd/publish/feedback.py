@@ -26,6 +26,8 @@ class Feedback:
         self._keyframe_ns = 0
         self._estimate: int | None = None
         self._lossy = self._lowered = False
+        self.arrived: int | None = None
+        """Packets that arrived, beyond some constant; None before the first report."""
 
     def keyframe(self) -> None:
         """It cannot go on without one (RFC 4585 section 6.3.1, RFC 5104 section 4.3.1)."""
@@ -35,8 +37,10 @@ class Feedback:
         """So much the path takes (REMB)."""
         self._estimate = bits_per_second // 1000
 
-    def lost(self, share: float) -> None:
-        """The share of packets that were lost since the last report (RFC 3550 section 6.4.1)."""
+    def report(self, highest: int, lost: int, share: float) -> None:
+        """The highest number of a packet, how many were lost of those before, and the share of those since the last
+        report (RFC 3550 section 6.4.1)."""
+        self.arrived = highest - lost
         self._lossy = share >= LOSSY
 
     def wish(self, unit: AccessUnit, most_kbps: int) -> Wish:
@@ -62,15 +66,20 @@ class Narrow:
 
     def __init__(self, at: float) -> None:
         """`at`: monotonic seconds, as in `look`."""
-        self._window = (at, 0, 0)
+        self._window: tuple[float, int, int | None] = (at, 0, None)
 
-    def look(self, at: float, sent: int, lost: int) -> str | None:
-        """Why the path is too narrow, once for every NARROW_SECONDS that it is. `sent` and `lost`: packets so far."""
-        began, sent_before, lost_before = self._window
-        if at - began < NARROW_SECONDS:
+    def look(self, at: float, sent: int, arrived: int | None) -> str | None:
+        """Why the path is too narrow, once for every NARROW_SECONDS that it is.
+
+        `sent` and `arrived`: packets so far, the latter beyond some constant; None before the first report.
+        """
+        began, sent_before, arrived_before = self._window
+        if arrived is None or (arrived_before is not None and at - began < NARROW_SECONDS):
             return None
-        self._window = (at, sent, lost)
-        sent, lost = sent - sent_before, lost - lost_before
+        self._window = (at, sent, arrived)
+        if arrived_before is None:
+            return None
+        sent, lost = sent - sent_before, sent - sent_before - (arrived - arrived_before)
         if lost <= sent / 2:
             return None
         return f"{lost} of {sent} packets were lost within {NARROW_SECONDS:g} s: the path takes less"

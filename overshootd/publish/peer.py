@@ -141,7 +141,7 @@ def listen(sender: RTCRtpSender, feedback: Feedback) -> None:
             case RtcpRrPacket() | RtcpSrPacket():
                 for report in packet.reports:
                     if report.ssrc == sender._ssrc:
-                        feedback.lost(report.fraction_lost / 256)
+                        feedback.report(report.highest_sequence, report.packets_lost, report.fraction_lost / 256)
         await heed(packet)
 
     sender._handle_rtcp_packet = heard  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
-from aiortc.stats import RTCRemoteInboundRtpStreamStats, RTCTransportStats
+from aiortc.stats import RTCOutboundRtpStreamStats, RTCRemoteInboundRtpStreamStats, RTCTransportStats
 
 from overshootd.contracts import (
     AccessUnit,
@@ -126,7 +126,7 @@ class _Seen:
     received: int = 0
     bytes_sent: int = 0
     packets_sent: int = 0
-    lost: int = 0
+    """Of the track alone."""
     round_trip: float | None = None
 
 
@@ -263,7 +263,7 @@ class PeerPublisher:
             self._heard = responses, now
         if why := self._health.broken(Counters(now, responses, self._track.sent, self._track.pushed)):
             raise Transient(why)
-        why = self._narrow.look(now, seen.packets_sent, seen.lost)
+        why = self._narrow.look(now, seen.packets_sent, self._feedback.arrived)
         if why and self._plan.replaceable:
             raise Congested(why)
 
@@ -282,9 +282,10 @@ class PeerPublisher:
             match entry:
                 case RTCTransportStats():
                     self._seen.received, self._seen.bytes_sent = entry.packetsReceived, entry.bytesSent
+                case RTCOutboundRtpStreamStats():
                     self._seen.packets_sent = entry.packetsSent
                 case RTCRemoteInboundRtpStreamStats():
-                    self._seen.lost, self._seen.round_trip = entry.packetsLost, entry.roundTripTime
+                    self._seen.round_trip = entry.roundTripTime
         return self._seen
 
     # -- the end

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 from aiortc import RTCPeerConnection
 
-from overshootd.contracts import Answer, IceServer, Picture, PixelFormat, Publisher, PublishPlan
+from overshootd.contracts import Answer, Picture, PixelFormat, Publisher, PublishPlan
 from overshootd.publish.ice import IceServers
 from overshootd.publish.webrtc import WebRtc
 from overshootd.simulator.webrtc import OfferAnswerer
@@ -47,9 +47,9 @@ class Far:
         await receiver._send_rtcp_pli(source.source)
 
 
-def near(library: WebRtc, plan: PublishPlan = PICTURES, *servers: IceServer) -> Publisher:
-    """A publisher that is told of these servers alone."""
-    return library.publisher(plan, IceServers(servers), structlog.get_logger())
+def near(library: WebRtc, plan: PublishPlan = PICTURES, servers: IceServers | None = None) -> Publisher:
+    """A publisher that asks these ICE servers, or none."""
+    return library.publisher(plan, servers or IceServers([]), structlog.get_logger())
 
 
 def grey(level: int, layout: PixelFormat = PixelFormat.I420, plan: PublishPlan = PICTURES) -> Picture:

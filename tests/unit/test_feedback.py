@@ -46,16 +46,16 @@ def test_an_estimate_counts_while_packets_are_lost() -> None:
     feedback = Feedback(None)
     feedback.estimate(200_000)
     assert feedback.wish(unit(0), MOST).kbps is None
-    feedback.lost(LOSSY)
+    feedback.report(0, 0, LOSSY)
     assert feedback.wish(unit(1), MOST).kbps == 200
 
 
 def test_the_full_rate_is_wished_for_once_when_the_losses_end() -> None:
     feedback = Feedback(None)
     feedback.estimate(200_000)
-    feedback.lost(LOSSY)
+    feedback.report(0, 0, LOSSY)
     feedback.wish(unit(0), MOST)
-    feedback.lost(0.0)
+    feedback.report(0, 0, 0.0)
     assert [feedback.wish(unit(t), MOST).kbps for t in range(3)] == [MOST, None, None]
 
 
@@ -64,21 +64,33 @@ def test_no_rate_above_the_most_is_ever_wished_for(said: list[tuple[int, float]]
     feedback = Feedback(None)
     for estimate, lost in said:
         feedback.estimate(estimate)
-        feedback.lost(lost)
+        feedback.report(0, 0, lost)
         assert (feedback.wish(unit(0), MOST).kbps or 0) <= MOST
 
 
 def test_a_path_that_loses_more_than_half_is_narrow_and_told_once_a_while() -> None:
     narrow = Narrow(0.0)
-    told = [t for t in range(100) if narrow.look(float(t), sent=10 * t, lost=6 * t)]
+    told = [t for t in range(100) if narrow.look(float(t), sent=10 * t, arrived=7000 + 4 * t)]
     assert told == [NARROW_SECONDS, 2 * NARROW_SECONDS, 3 * NARROW_SECONDS]
+
+
+def test_a_path_that_takes_nothing_at_all_is_narrow() -> None:
+    """The receiver knows of no loss then: it misses what it never heard of."""
+    feedback, narrow = Feedback(None), Narrow(0.0)
+    feedback.report(highest=7000, lost=0, share=0.0)
+    assert [t for t in range(50) if narrow.look(float(t), sent=10 * t, arrived=feedback.arrived)] == [NARROW_SECONDS]
 
 
 def test_a_path_with_a_hiccup_is_not_narrow() -> None:
     narrow = Narrow(0.0)
-    assert not [t for t in range(100) if narrow.look(float(t), sent=10 * t, lost=100 * (t > 50))]
+    assert not [t for t in range(100) if narrow.look(float(t), sent=10 * t, arrived=10 * t - 100 * (t > 50))]
+
+
+def test_before_the_first_report_nothing_is_known() -> None:
+    narrow = Narrow(0.0)
+    assert not [t for t in range(100) if narrow.look(float(t), sent=10 * t, arrived=None)]
 
 
 def test_where_nothing_is_sent_nothing_is_narrow() -> None:
     narrow = Narrow(0.0)
-    assert not [t for t in range(100) if narrow.look(float(t), sent=5, lost=0)]
+    assert not [t for t in range(100) if narrow.look(float(t), sent=5, arrived=5)]
