@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
 from typing import TextIO
@@ -14,8 +15,9 @@ from overshootd.config.schema import json_schema
 
 
 def check(path: Path, environ: Mapping[str, str], as_json: bool, out: TextIO) -> int:
-    """Print every mistake, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78)."""
-    loaded = load(path, environ)
+    """Print every mistake and warning, one a line as linters do, or that there is none. Returns 0 or EX_CONFIG (78),
+    which is for mistakes."""
+    loaded = load(path, environ, now=time.time())
     say(_json(loaded) if as_json else _lines(loaded, path), out)
     return os.EX_CONFIG if loaded.problems else os.EX_OK
 
@@ -38,12 +40,19 @@ def say(text: str, out: TextIO) -> None:
 
 
 def _lines(loaded: Loaded, path: Path) -> str:
+    told = "".join(f"{problem}\n" for problem in loaded.problems)
+    told += "".join(f"{replace(warning, message=f'warning: {warning.message}')}\n" for warning in loaded.warnings)
     if not loaded.problems:
         idle = sum(not stream.enabled for stream in loaded.streams.values())
-        return f"{path}: ok, {_count(len(loaded.streams), 'stream')}{f', {idle} of them not enabled' if idle else ''}\n"
+        fine = f"{path}: ok, {_count(len(loaded.streams), 'stream')}{f', {idle} of them not enabled' if idle else ''}"
+        return f"{told}{fine}{_warnings(loaded)}\n"
     total = len(loaded.streams) + len(loaded.broken)
     fit = f"; {len(loaded.streams)} of {_count(total, 'stream')} can run" if total else ""
-    return "".join(f"{problem}\n" for problem in loaded.problems) + f"{_count(len(loaded.problems), 'mistake')}{fit}\n"
+    return f"{told}{_count(len(loaded.problems), 'mistake')}{_warnings(loaded)}{fit}\n"
+
+
+def _warnings(loaded: Loaded) -> str:
+    return f", {_count(len(loaded.warnings), 'warning')}" if loaded.warnings else ""
 
 
 def _count(number: int, what: str) -> str:
@@ -56,5 +65,6 @@ def _json(loaded: Loaded) -> str:
         "streams": sorted(loaded.streams),
         "broken": sorted(loaded.broken),
         "problems": [asdict(problem) for problem in loaded.problems],
+        "warnings": [asdict(warning) for warning in loaded.warnings],
     }
     return dumps(found, indent=2, ensure_ascii=False) + "\n"

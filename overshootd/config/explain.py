@@ -18,7 +18,7 @@ from overshootd.config.problem import Problem
 from overshootd.config.tree import Node, Path
 
 NAME_RULE = "a name is 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
-NOT_BUILT = frozenset(("v1beta", "webrtc", "livekit", "mqtt", "brokers"))
+NOT_BUILT = frozenset(("v1beta", "mqtt", "brokers"))
 """Words of the configuration's contract that this version does not know yet."""
 
 CALLED_HERE = {
@@ -26,6 +26,8 @@ CALLED_HERE = {
     "sampling_ratio": "target_fps",
     "schema": "output_schema_json",
     "interval": "interval_seconds",
+    "subscribe_token": "token",
+    "password": "credential",
 }
 """What people write, and the API's older words, where no near match would find them."""
 
@@ -165,6 +167,7 @@ def _field_at(annotation: Any, loc: Path) -> tuple[FieldInfo | None, type[BaseMo
 
 
 CAMERA_TYPES = [tag.strip("<>") for tag, _ in _models(CameraConfig) if tag]
+TRANSPORT_TYPES = ["auto", "native", "webrtc", "livekit"]
 
 # -- what to say -------------------------------------------------------------------------------------------------------
 
@@ -191,6 +194,8 @@ def _sentence(detail: ErrorDetails, field: FieldInfo | None, model: type[BaseMod
             return f"{_shown(value)} is odd; an even number is needed"
         case "string_pattern_mismatch" | "string_too_short":
             return _wrong_text(name, field)
+        case "string_too_long":
+            return f"is longer than {detail['ctx']['max_length']} characters"
         case "too_short" | "too_long":
             return _wrong_count(name, detail)
         case "finite_number":
@@ -240,7 +245,7 @@ def _no_choice(name: str, value: Any, expected: str) -> str:
 
 
 def _wrong_text(name: str, field: FieldInfo | None) -> str:
-    if name == "url" and field and field.examples:
+    if name in ("url", "urls") and field and field.examples:
         return f"expected a URL without blanks, such as {field.examples[0]}"
     return NAME_RULE if name == "name" else "is empty"
 
@@ -265,12 +270,20 @@ def _wrong_kind(detail: ErrorDetails) -> str:
     tags = re.findall(r"<(\w+)>", detail.get("ctx", {}).get("expected_tags", ""))
     kinds = [tag for tag in tags or CAMERA_TYPES if tag != "name"]
     tag = str(detail.get("ctx", {}).get("tag", "")).strip("<>")
+    if _keys(detail["loc"])[-1:] == ("transport",):
+        return _wrong_transport(tag)
     if tag == "both":
         return "interval_seconds means frame mode, the other keys clip mode; keep one kind"
     if tag in ("", "name"):
         named = "a name from `cameras`, or " if detail["loc"] else ""  # without a path it is an entry of `cameras`
         return f"expected {named}a mapping with a type ({_one_of(kinds)})"
     return not_known("camera type", tag, kinds)
+
+
+def _wrong_transport(tag: str) -> str:
+    if tag:
+        return not_known("transport", tag, TRANSPORT_TYPES)
+    return f"expected {_one_of(TRANSPORT_TYPES)}, or a mapping with a type, such as {{type: livekit, url: …}}"
 
 
 def _unknown_key(name: str, model: type[BaseModel] | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from overshootd.config.credentials import ReadSecret, read_key
 from overshootd.config.device import device_name, machine_id
 from overshootd.config.explain import close_match, validate
-from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, WrittenApi
+from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, LimitsConfig, WrittenApi
 from overshootd.config.pieces import SECRET_WAYS, SecretRef
 from overshootd.config.problem import Mark, Problem
 from overshootd.config.rules import absolute, base_url_problems, timezone_problems
@@ -31,6 +31,7 @@ class Head:
     device: str
     timezone: str | None
     state_dir: Path
+    limits: LimitsConfig
     problems: list[Problem]
     idle: list[Problem]
 
@@ -51,13 +52,16 @@ def read_head(root: Node, environ: Mapping[str, str]) -> Head:
     shared = [problem for problem in unknown if _meant(problem.key) in COMMON]
     default_dir = environ.get("STATE_DIRECTORY", "").partition(":")[0] or STATE_DIR
     state_dir = root.get("state_dir")
+    written_limits = root.get("limits")
+    limits, wrong_limits = validate(LimitsConfig, written_limits, ("limits",)) if written_limits else (None, [])
     return Head(
         api=api,
         device=device.name or device_name(socket.gethostname(), machine_id()),
         timezone=device.timezone,
         state_dir=Path(absolute(file.state_dir, state_dir.mark.file) if state_dir and file.state_dir else default_dir),
+        limits=limits or LimitsConfig(),
         problems=[*shared, *wrong_api, *wrong_device],
-        idle=[problem for problem in unknown if problem not in shared],
+        idle=[*(problem for problem in unknown if problem not in shared), *wrong_limits],
     )
 
 
@@ -68,7 +72,7 @@ def _meant(key: str) -> str:
 
 
 def _top(root: Node) -> tuple[ConfigFile, list[Problem]]:
-    file, problems = validate(ConfigFile, root.without("api", "device", "cameras", "defaults", "streams"), ())
+    file, problems = validate(ConfigFile, root.without("api", "device", "limits", "cameras", "defaults", "streams"), ())
     return file or ConfigFile(), problems
 
 

@@ -9,11 +9,20 @@ from pathlib import Path
 from overshootd.config import files
 from overshootd.config.camera_draft import CameraDraft
 from overshootd.config.head import Head, common_key, key_at, overridden, read_head
-from overshootd.config.model import ApiConfig, NamedCamera, StreamConfig
+from overshootd.config.model import ApiConfig, LimitsConfig, NamedCamera, StreamConfig
 from overshootd.config.problem import Problem
 from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
-from overshootd.config.streams import Draft, bad_names, read_cameras, read_defaults, read_stream, sound_cameras
+from overshootd.config.streams import (
+    Around,
+    Draft,
+    bad_names,
+    read_cameras,
+    read_defaults,
+    read_stream,
+    sound_cameras,
+)
+from overshootd.config.transport_draft import doubled
 from overshootd.config.tree import Node
 
 
@@ -38,6 +47,9 @@ class Loaded:
     """Streams that cannot run, and why. No name is in `streams` too."""
     secrets: tuple[Secret, ...]
     """Everything that must be masked."""
+    limits: LimitsConfig
+    warnings: tuple[Problem, ...]
+    """What is odd, or will need somebody before long, and breaks nothing now; in the order of the files."""
 
     @property
     def hopeless(self) -> bool:
@@ -45,11 +57,13 @@ class Loaded:
         return bool(self.problems) and not any(stream.enabled for stream in self.streams.values())
 
 
-def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True) -> Loaded:
+def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: float | None = None) -> Loaded:
     """Read FILE, or a directory holding overshootd.yaml and streams.d/. Never raises for what a file holds.
 
-    OVERSHOOT_API_KEY and OVERSHOOT_BASE_URL override the file. Without `api_keys` no stream needs one, for commands
-    that never speak to the API: whoever calls them may not be allowed to read the keys.
+    OVERSHOOT_API_KEY and OVERSHOOT_BASE_URL override the file. Without `api_keys` no stream needs one, nor what joins
+    a room, for commands that never speak to the API: whoever calls them may not be allowed to read the keys.
+    With `now` (seconds since the epoch) tokens that have expired, or will before long, are told. The daemon gives none:
+    at boot it may not know the time, and a token that another device would take is no reason not to try.
     """
     root, in_files = files.read(path)
     root = overridden(root, environ)
@@ -59,7 +73,8 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True) -> Lo
     written_cameras = read_cameras(root, environ)
     cameras, in_cameras = sound_cameras(written_cameras)
     names = root.map["streams"].map if root.get("streams") else {}
-    drafts = {name: read_stream(root, name, head.device, written_cameras, environ) for name in names}
+    around = Around(head.device, written_cameras, environ, secrets=api_keys, now=now)
+    drafts = {name: read_stream(root, name, around) for name in names}
 
     lacking = {name for name, draft in drafts.items() if api_keys and draft.node.get("api", "key") is None}
     key, no_key = common_key(root, environ, needed=bool(lacking))
@@ -67,7 +82,8 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True) -> Lo
     for name in lacking:
         drafts[name].problems.extend(no_key)
     known = {name: (draft.node, keys[name] or key) for name, draft in drafts.items() if keys[name] or name in lacking}
-    for name, problem in too_many(known):
+    transports = {name: draft.transport for name, draft in drafts.items() if draft.transport and draft.enabled}
+    for name, problem in (*too_many(known), *doubled(transports)):
         drafts[name].problems.append(problem)
 
     in_defaults = read_defaults(root)
@@ -94,9 +110,9 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True) -> Lo
         },
         problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
         broken={name: problems for name, problems in broken.items() if problems},
-        secrets=_secrets(
-            [key, *keys.values()], [*written_cameras.values(), *(draft.camera for draft in drafts.values())]
-        ),
+        secrets=_secrets([key, *keys.values()], written_cameras.values(), drafts.values()),
+        limits=head.limits,
+        warnings=_ordered(root, [w for d in drafts.values() if d.transport for w in d.transport.warnings]),
     )
 
 
@@ -114,6 +130,8 @@ def _nothing(root: Node, head: Head, problems: list[Problem]) -> Loaded:
         problems=told,
         broken=dict.fromkeys(root.map["streams"].map if root.get("streams") else (), told),
         secrets=(),
+        limits=head.limits,
+        warnings=(),
     )
 
 
@@ -124,8 +142,13 @@ def _own_key(draft: Draft, environ: Mapping[str, str]) -> Secret | None:
     return key
 
 
-def _secrets(keys: Iterable[Secret | None], cameras: Iterable[CameraDraft | None]) -> tuple[Secret, ...]:
-    found = [*keys, *(secret for camera in cameras if camera for secret in camera.secrets)]
+def _secrets(
+    keys: Iterable[Secret | None], cameras: Iterable[CameraDraft], drafts: Iterable[Draft]
+) -> tuple[Secret, ...]:
+    found = [*keys, *(secret for camera in cameras for secret in camera.secrets)]
+    for draft in drafts:
+        found += draft.camera.secrets if draft.camera else ()
+        found += draft.transport.secrets if draft.transport else ()
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 

@@ -14,17 +14,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from overshootd.config.cameras import CameraConfig, CameraOrName, Masks, Rectangle, View, narrowed
 from overshootd.config.pieces import FilePath, Model, SecretRef
 from overshootd.config.secret import Secret
+from overshootd.config.transports import AutoTransport, IceUrl, RoomLogin, TransportConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """Names become parts of file names, topics and log fields."""
 
 BASE_URL = "https://api.overshoot.ai/"
+
+LEAST_MEMORY_MB = 200
+"""One stream takes 140 MB (docs/bench.md), and a limit just above what is needed would make restarts the rule."""
 
 
 class ApiConfig(Model):
@@ -54,6 +58,22 @@ class DeviceConfig(Model):
     """Name of this device. Default: the host name, with a suffix from machine-id when it is a stock name."""
     timezone: str | None = Field(default=None, examples=["Europe/Berlin"])
     """IANA time zone for schedules. Default: the system's."""
+
+
+def _enough_memory(value: int) -> int:
+    if 0 < value < LEAST_MEMORY_MB:
+        raise PydanticCustomError(
+            "memory", f"too small: one stream takes about 140 MB; give at least {LEAST_MEMORY_MB}, or 0 for no limit"
+        )
+    return value
+
+
+class LimitsConfig(Model):
+    """What the daemon may take of this machine."""
+
+    memory_mb: Annotated[int, AfterValidator(_enough_memory)] = Field(default=500, ge=0, le=1_000_000)
+    """Resident megabytes past which the daemon restarts itself and resumes its streams, once an hour at most. 0: no
+    limit."""
 
 
 class FrameProcessing(Model):
@@ -104,21 +124,6 @@ class InferenceConfig(Model):
     max_output_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of one answer; at most 128 for each second of the interval. Default: the API's, 128 a second."""
 
-
-class NativeTransport(Model):
-    """Publishing through the LiveKit room that the API provides."""
-
-    type: Literal["auto", "native"] = "auto"
-    """How video gets there; `auto` takes the best this version has."""
-
-
-def _bare_word(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
-
-
-TransportConfig = Annotated[
-    NativeTransport, BeforeValidator(_bare_word, json_schema_input_type=Literal["auto", "native"] | NativeTransport)
-]
 
 MAX_SIDE = 7680
 Auto = Literal["auto"]
@@ -195,7 +200,7 @@ class StreamBase(Model):
     """Whether the stream runs."""
     labels: Mapping[str, str] = {}
     """Free words that every record of the stream carries."""
-    transport: TransportConfig = NativeTransport()
+    transport: TransportConfig = AutoTransport()
     """How video gets to the API; a bare word is shorthand for {type: word}."""
     processing: Processing
     """When inference runs: interval_seconds (frame mode), or clip_length_seconds and delay_seconds (clip mode)."""
@@ -240,6 +245,10 @@ class StreamConfig(StreamBase):
     """What an RTSP camera asks for, from its `password` or its URL."""
     key: Secret | None = None
     """The stream's own API key; None: the common one."""
+    room_login: RoomLogin = RoomLogin()
+    """What a room of the user's own is joined with, for a transport of type livekit."""
+    ice: tuple[IceUrl, ...] | None = None
+    """The transport's ICE servers, URL by URL; None: the API's public ones."""
     mode: Literal["frame", "clip"]
     """Always what `processing` is."""
 
@@ -268,6 +277,8 @@ class ConfigFile(Model):
     """The Overshoot API: version and key."""
     device: DeviceConfig = DeviceConfig()
     """This machine: name and time zone."""
+    limits: LimitsConfig = LimitsConfig()
+    """What the daemon may take of this machine: memory."""
     state_dir: FilePath | None = None
     """Where state and undelivered results are kept. Default: $STATE_DIRECTORY, or /var/lib/overshootd."""
     cameras: Mapping[str, CameraConfig] = {}

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -140,15 +140,20 @@ def _sink_path(sink: Node) -> Iterator[Problem]:
     path = sink.get("path")
     if path is None or not isinstance(path.value, str):
         return
-    for word in re.findall(r"\{([^{}]*)\}", path.value):
-        if word not in PLACEHOLDERS:
-            near = close_match(word, PLACEHOLDERS)
-            right = f"did you mean {{{near}}}?" if near else f"there are {{{'} and {'.join(PLACEHOLDERS)}}}"
-            yield path.problem(f"{{{word}}} is not filled in; {right}")
+    yield from placeholder_problems(path, PLACEHOLDERS)
     if os.path.isdir(path.value):
         yield path.problem(
             f"{path.value} is a directory; expected a file, such as {path.value.rstrip('/')}/{{stream}}.jsonl"
         )
+
+
+def placeholder_problems(node: Node, known: Collection[str]) -> Iterator[Problem]:
+    """Words in braces that nothing is filled in for."""
+    for word in re.findall(r"\{([^{}]*)\}", node.value) if isinstance(node.value, str) else ():
+        if word not in known:
+            near = close_match(word, known)
+            right = f"did you mean {{{near}}}?" if near else f"there are {{{'} and {'.join(known)}}}"
+            yield node.problem(f"{{{word}}} is not filled in; {right}")
 
 
 def _doubled_sinks(stream: Node) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from overshootd.config.model import ConfigFile
 
-DEFAULTS_MAY_HOLD = ("WrittenStream", "FrameProcessing", "ClipProcessing", "InferenceConfig")
+DEFAULTS_MAY_HOLD = ("WrittenStream", "FrameProcessing", "ClipProcessing", "InferenceConfig", "LiveKitTransport")
 """What a stream lacks may stand in `defaults`, so nothing of these is required where a stream is written."""
 
 

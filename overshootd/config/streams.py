@@ -14,6 +14,7 @@ from overshootd.config.model import NAME, ClipProcessing, FileSink, NamedCamera,
 from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, stream_problems
 from overshootd.config.secret import Secret
+from overshootd.config.transport_draft import TransportDraft, read_transport
 from overshootd.config.tree import Node, merge
 
 
@@ -24,8 +25,15 @@ class Draft:
     node: Node
     camera_name: str | None
     camera: CameraDraft | None
+    transport: TransportDraft | None
     written: WrittenStream | None
     problems: list[Problem]
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is to run. One that is broken is too: mended, it would."""
+        enabled = self.node.get("enabled")
+        return enabled is None or enabled.value is True
 
     def resolved(self, name: str, key: Secret | None, state_dir: Path) -> StreamConfig:
         """What runs. Only for a draft without a problem."""
@@ -37,7 +45,8 @@ class Draft:
         camera = {"camera": written.camera, "camera_name": self.camera_name, "camera_password": password}
         # Every result is paid for: a stream that names no sink must not lose them.
         sinks = written.sinks or (FileSink(type="file", path=str(state_dir / "results" / f"{name}.jsonl")),)
-        return StreamConfig.model_validate({**same, **camera, "mode": mode, "key": key, "sinks": sinks})
+        transport = self.transport.read_for(written.transport) if self.transport else {}
+        return StreamConfig.model_validate({**same, **camera, **transport, "mode": mode, "key": key, "sinks": sinks})
 
 
 def read_cameras(root: Node, environ: Mapping[str, str]) -> dict[str, CameraDraft]:
@@ -73,9 +82,22 @@ def read_defaults(root: Node) -> list[Problem]:
     return validate(WrittenStream, node, ("defaults",), partial=True)[1] if node else []
 
 
-def read_stream(
-    root: Node, name: str, device: str, cameras: Mapping[str, CameraDraft], environ: Mapping[str, str]
-) -> Draft:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What streams are read with: the name of this device, its cameras, where secrets may be, and the time.
+
+    `secrets` is False where none of a stream's own may be read (a camera's are its camera's). `now` is in seconds since
+    the epoch; None where nothing depends on it.
+    """
+
+    device: str
+    cameras: Mapping[str, CameraDraft]
+    environ: Mapping[str, str]
+    secrets: bool
+    now: float | None
+
+
+def read_stream(root: Node, name: str, around: Around) -> Draft:
     """The stream of this name."""
     defaults, own = root.get("defaults"), root.map["streams"].map[name]
     if own.value is None:
@@ -85,17 +107,24 @@ def read_stream(
     camera_name, camera = None, None
     if written_camera := node.get("camera"):
         camera_name = written_camera.value if isinstance(written_camera.value, str) else None
-        camera = read_camera(written_camera, environ) if camera_name is None else cameras.get(camera_name)
+        camera = read_camera(written_camera, around.environ) if camera_name is None else around.cameras.get(camera_name)
         if camera_name is not None and camera is None:
-            problems.append(written_camera.problem(_no_camera(camera_name, cameras)))
+            problems.append(written_camera.problem(_no_camera(camera_name, around.cameras)))
     if camera:
         node = node.having(camera=camera.node)
         problems += camera.problems
     if (sinks := node.get("sinks")) and sinks.items:
-        node = node.having(sinks=replace(sinks, value=tuple(_sink_filled(sink, name, device) for sink in sinks.items)))
+        filled = tuple(_sink_filled(sink, name, around.device) for sink in sinks.items)
+        node = node.having(sinks=replace(sinks, value=filled))
+    transport = None
+    if written_transport := node.get("transport"):
+        names = {"device": around.device, "stream": name}
+        transport = read_transport(written_transport, names, around.environ if around.secrets else None, around.now)
+        node = node.having(transport=transport.node)
+        problems += transport.problems
     problems += stream_problems(node)
     written, wrong = validate(WrittenStream, node, ("streams", name))
-    return Draft(node, camera_name, camera, written, problems + wrong)
+    return Draft(node, camera_name, camera, transport, written, problems + wrong)
 
 
 def _no_camera(name: str, cameras: Mapping[str, CameraDraft]) -> str:

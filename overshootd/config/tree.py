@@ -67,7 +67,9 @@ class Node:
         return Problem.at(self.key_mark or self.mark, self.path, message)
 
 
-WHOLE = {"key", "password", "output_schema_json", "argv", "crop"}
+WHOLE = {"key", "password", "output_schema_json", "argv", "crop", "credential"} | {
+    *("token", "publish_token", "api_key", "api_secret")
+}
 """One value each, however many entries: never a mixture of two."""
 
 

@@ -1,5 +1,6 @@
 """`check` and `schema`, as a shell and as a program see them."""
 
+import base64
 import io
 import json
 import os
@@ -12,10 +13,14 @@ from tests.unit.config.texts import GOOD, KEY, STREAM
 BAD = f"{GOOD}  t:\n{STREAM.replace('seconds: 2', 'seconds: 75')}"
 
 
-def run(path: Path, text: str, as_json: bool = False) -> tuple[int, str]:
+DOUBTFUL = f"{GOOD}    transport: {{type: livekit, url: wss://x, token: {{env: T}}, publish_token: {{env: P}}}}\n"
+EXPIRED = "head." + base64.urlsafe_b64encode(b'{"exp": 1}').decode() + ".signature"
+
+
+def run(path: Path, text: str, as_json: bool = False, **environ: str) -> tuple[int, str]:
     path.write_text(text)
     out = io.StringIO()
-    return check(path, KEY, as_json=as_json, out=out), out.getvalue()
+    return check(path, {**KEY, **environ}, as_json=as_json, out=out), out.getvalue()
 
 
 def test_a_good_file_is_ok_and_0(tmp_path: Path) -> None:
@@ -36,6 +41,31 @@ def test_a_program_gets_an_object(tmp_path: Path) -> None:
     found = json.loads(out)
     assert (code, found["ok"], found["streams"], found["broken"]) == (78, False, ["s"], ["t"])
     assert found["problems"][0].keys() == {"file", "line", "column", "key", "message"}
+
+
+def test_a_warning_is_a_line_that_says_so_and_0(tmp_path: Path) -> None:
+    code, out = run(tmp_path / "x.yaml", DOUBTFUL, T="no-token", P="no-token")
+    where, last = f"{tmp_path}/x.yaml:6:", out.splitlines()[-1]
+    assert [line.startswith(where) and ": warning: no LiveKit" in line for line in out.splitlines()] == [
+        True,
+        True,
+        False,
+    ]
+    assert (code, last) == (0, f"{tmp_path}/x.yaml: ok, 1 stream, 2 warnings")
+
+
+def test_a_program_gets_warnings_apart(tmp_path: Path) -> None:
+    code, out = run(tmp_path / "x.yaml", DOUBTFUL, as_json=True, T="no-token", P="no-token")
+    found = json.loads(out)
+    assert (code, found["ok"], found["problems"]) == (0, True, [])
+    assert [warning["key"].rpartition(".")[2] for warning in found["warnings"]] == ["token", "publish_token"]
+
+
+def test_a_token_that_has_expired_by_this_machine_s_clock_is_78(tmp_path: Path) -> None:
+    code, out = run(tmp_path / "x.yaml", DOUBTFUL, T=EXPIRED, P=EXPIRED)
+    assert code == 78
+    assert out.count("expired at 1970-01-01 00:00 UTC\n") == 2
+    assert out.splitlines()[-1].startswith("2 mistakes, ")
 
 
 def closed_pipe() -> TextIO:

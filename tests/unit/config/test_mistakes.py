@@ -130,8 +130,6 @@ def test_tokens_a_second_are_counted_over_the_delay_of_clips(load_text: Load) ->
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (GOOD.replace("  s:\n", "  s:\n    transport: webrtc\n"), "streams.s.transport"),
-        (GOOD.replace("  s:\n", "  s:\n    transport: {type: livekit, url: x}\n"), "streams.s.transport.type"),
         (GOOD.replace("  s:\n", "  s:\n    sinks: [{type: mqtt, broker: x, topic: y}]\n"), "streams.s.sinks.0.type"),
         ("api: {version: v1beta}\n" + GOOD, "api.version"),
         ("api: {version: v1beta, base_url: https://x/v1beta}\n" + GOOD, "api.version"),
