@@ -116,7 +116,9 @@ async def bed(
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text().splitlines()[-TOLD_LINES:]) if log.exists() else ""
+    """The last that was said, without the LiveKit library's own talk."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return "\n".join([line for line in lines if " livekit: " not in line][-TOLD_LINES:])
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(net: Lab, folder: Path, arguments: Sequence[str] = ()) -> AsyncIterator[Gateway]:
-    """Its end fails the test when a publisher did what the API does not ask for."""
+    """At its end nobody may have published what the API does not ask for: AssertionError."""
     log = folder / "simulator.log"
     command = ["simulate", "--host", net.address, "--port", str(PORT), "--key", KEY, "--control", "0"]
     command += ["--media", "livekit-server", "--advertise", net.address, *arguments]
@@ -73,7 +73,10 @@ async def gateway(net: Lab, folder: Path, arguments: Sequence[str] = ()) -> Asyn
         scheme = ready.split()[1].partition(":")[0]
         connector = aiohttp.TCPConnector(socket_factory=lambda address: net.server.socket(*address[:3]))
         async with aiohttp.ClientSession(control, connector=connector) as session:
-            yield Gateway(process, log, f"{scheme}://{HOST}:{PORT}/v0.2", session)
+            running = Gateway(process, log, f"{scheme}://{HOST}:{PORT}/v0.2", session)
+            yield running
+            # Not by the exit code: the LiveKit library now and then aborts at the end (livekit-notes.md, Traps).
+            assert (violations := (await running.ledger())["violations"]) == [], violations
         process.terminate()
         async with asyncio.timeout(END_BOUND):
-            assert await process.wait() == 0, log.read_text()
+            await process.wait()
