@@ -5,7 +5,6 @@ It is set as libwebrtc sets it: with that the bitrates of plans were measured (p
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 
 import av
@@ -38,7 +37,7 @@ class Vp8Encoder:
         """One VP8 frame. Raises Transient."""
         frame = frame_of(picture).reformat(format="yuv420p")
         # Times that rise, whatever the camera's do. The encoder shares its bits out by them.
-        self._pts = max(self._pts + 1, time.monotonic_ns() // 1000)
+        self._pts = max(self._pts + 1, picture.captured_ns // 1000)
         frame.pts, frame.time_base = self._pts, MICROSECONDS
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         return [

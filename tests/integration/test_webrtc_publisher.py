@@ -35,6 +35,41 @@ async def library() -> AsyncIterator[WebRtc]:
     await made.close(30.0)
 
 
+class Recorded(ThreadPoolExecutor):
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.given: list[str] = []
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.given.append(getattr(function, "__qualname__", repr(function)))
+        return super().submit(function, *args, **kwargs)
+
+
+@pytest.fixture
+async def names() -> Recorded:
+    """What the event loop's default executor is given: names to resolve, and nothing else."""
+    executor = Recorded()
+    asyncio.get_running_loop().set_default_executor(executor)
+    return executor
+
+
+async def test_the_offer_is_complete_for_one_track_that_is_sent_and_asks_nobody(
+    library: WebRtc, media_net: str, names: Recorded
+) -> None:
+    """Without any server the library would ask a public one."""
+    publisher = near(library)
+    try:
+        offer = (await publisher.source())["sdp"].splitlines()
+    finally:
+        await publisher.close()
+    assert [line.split()[0] for line in offer if line.startswith("m=")] == ["m=video"]
+    assert {"a=sendonly", "a=end-of-candidates"} <= set(offer)
+    assert any(line.startswith("a=candidate:") and media_net in line for line in offer)
+    assert names.given == []
+
+
 @pytest.mark.parametrize(
     ("wanted", "used"), [("vp8", "video/VP8"), ("h264", "video/H264"), ("av1", "video/VP8"), ("vp9", "video/VP8")]
 )
@@ -128,22 +163,7 @@ async def test_totals_count_what_was_sent(library: WebRtc, far: Far) -> None:
     assert stats.bytes_sent > 0
 
 
-class Recorded(ThreadPoolExecutor):
-    """Remembers what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self.given: list[str] = []
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.given.append(getattr(function, "__qualname__", repr(function)))
-        return super().submit(function, *args, **kwargs)
-
-
-async def test_nothing_is_encoded_where_names_are_resolved(library: WebRtc, far: Far) -> None:
-    """Not on this side: the simulator decodes in threads of its own."""
-    names = Recorded()
-    asyncio.get_running_loop().set_default_executor(names)
+async def test_nothing_is_encoded_where_names_are_resolved(library: WebRtc, far: Far, names: Recorded) -> None:
     async with publishing(near(library), far, Film(PICTURES)):
         await eventually(lambda: far.eye.count >= 5, "5 frames")
     assert set(names.given) <= {"getaddrinfo"}
