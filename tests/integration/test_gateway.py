@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -349,6 +350,21 @@ async def test_every_due_inference_is_accounted_for(lab: Lab) -> None:
     assert entry["frames_arrived"] == 5
     assert entry["due"] == entry["inferred"] + entry["idle"] + entry["paused"] + entry["skipped"]
     assert entry["inferred"] == entry["sent"] + entry["unheard"] == len(entry["ages_ms"])
+
+
+async def test_what_came_and_went_since_a_moment_is_told(lab: Lab) -> None:
+    stream_id = await lab.stream()
+    async with lab.results(stream_id) as socket:
+        lab.feed(stream_id, 1)
+        await receive(socket)
+        between = time.monotonic()
+        lab.feed(stream_id, 2)
+        await receive(socket)
+        arrivals = (await lab.http.get(f"{lab.control}/arrivals", params={"since": between})).json()
+    life = arrivals["streams"][stream_id]
+    assert life["created"] < between <= life["frames"][0] <= life["results"][0] <= arrivals["now"]
+    assert len(life["frames"]) == 1 and life["ended"] is None
+    assert (await lab.http.get(f"{lab.control}/arrivals?since=noon")).status_code == 422
 
 
 async def test_what_a_publisher_does_wrong_is_kept(lab: Lab) -> None:
