@@ -36,6 +36,11 @@ def named(environ: Mapping[str, str]) -> Iterator[Named]:
                 yield Named(spelled, value)
 
 
+def hosts(environ: Mapping[str, str]) -> set[str]:
+    """Where those proxies are: with one on the way, it is the way to it that counts."""
+    return {match["host"].strip("[]") for _, url in named(environ) if (match := URL.fullmatch(url))}
+
+
 def passwords(environ: Mapping[str, str]) -> list[Secret]:
     """What must be masked, as it is written and as it is meant, also where the rest is no sound URL."""
     found = [re.match(r"(?:.*?//)?[^:@]*:(.*)@", url) for _, url in named(environ)]

@@ -9,11 +9,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from overshootd.contracts import Log, Publisher, PublishPlan
+from overshootd.config.model import StreamConfig
+from overshootd.config.transports import IceUrl
+from overshootd.contracts import IceServer, Log, Publisher, PublishPlan
 from overshootd.publish.fallback import Fallback
 from overshootd.publish.hardware import HardwarePublisher
+from overshootd.publish.ice import DEFAULTS, IceServers
 from overshootd.publish.livekit import LiveKit
+
+if TYPE_CHECKING:
+    from overshootd.publish.webrtc import WebRtc
 
 PROBE = (sys.executable, "-m", "overshootd.ffmpeg.encoder")
 """Prints the name of the encoder that works, or an empty line."""
@@ -86,12 +93,39 @@ async def _killed(child: asyncio.subprocess.Process) -> None:
                 await child.wait()
 
 
+class Transports:
+    """What carries video in this process. The legacy transport's library is loaded when a stream first needs it."""
+
+    def __init__(self) -> None:
+        self.livekit = LiveKit()
+        self._webrtc: WebRtc | None = None
+
+    @property
+    def webrtc(self) -> WebRtc:
+        if self._webrtc is None:
+            from overshootd.publish.webrtc import WebRtc
+
+            self._webrtc = WebRtc()
+        return self._webrtc
+
+    def peers(self) -> frozenset[str]:
+        """Every host that video or signalling goes to now."""
+        return self.livekit.peers() | (self._webrtc.peers() if self._webrtc else frozenset())
+
+    async def close(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for joins and connections that outlived their publishers."""
+        await self.livekit.close(timeout)
+        if self._webrtc is not None:
+            await self._webrtc.close(timeout)
+
+
 class StreamPublishers:
     """The publishers of one stream. Satisfies contracts.Publishers."""
 
-    def __init__(self, transport: str, livekit: LiveKit, encoders: Encoders, log: Log) -> None:
-        self._fixed = None if transport == "auto" else transport
-        self._livekit, self._encoders, self._log = livekit, encoders, log
+    def __init__(self, config: StreamConfig, transports: Transports, encoders: Encoders, log: Log) -> None:
+        self._fixed = None if config.transport.type == "auto" else config.transport.type
+        self._transports, self._encoders, self._log = transports, encoders, log
+        self._ice = IceServers(DEFAULTS if config.ice is None else tuple(map(_server, config.ice)))
         self._fallback = Fallback(time.monotonic)
         self._given_up = False
 
@@ -134,7 +168,9 @@ class StreamPublishers:
     def _publisher(self, plan: PublishPlan) -> Publisher:
         match self.transport:
             case "native":
-                return self._livekit.publisher(plan, self._log)
+                return self._transports.livekit.publisher(plan, self._log)
+            case "webrtc":
+                return self._transports.webrtc.publisher(plan, self._ice, self._log)
             case other:
                 raise AssertionError(other)
 
@@ -142,6 +178,10 @@ class StreamPublishers:
         """One failure is enough: a thread in a driver that hangs is left behind for ever."""
         self._given_up = True
         self._log.warning(f"{why}; this stream is encoded in software from now on")
+
+
+def _server(one: IceUrl) -> IceServer:
+    return IceServer(one.url, one.username, one.credential.reveal() if one.credential else None)
 
 
 def _suits(plan: PublishPlan) -> bool:

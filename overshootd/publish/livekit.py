@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
+from overshootd.access import NoToken, read
 from overshootd.contracts import Log, Media, Picture, PublishPlan, PublishStats, PublishTarget, Target, Wish
 from overshootd.errors import Transient
 from overshootd.publish.health import Counters, Health
@@ -50,11 +51,24 @@ JOIN_OPTIONS = rtc.RoomOptions(
 )
 
 
+Participant = tuple[str, str, str]
+"""A room server's URL, a room on it, and an identity in that."""
+
+
+def participant(target: PublishTarget) -> Participant:
+    """Who one is with this token."""
+    try:
+        access = read(target.token)
+    except NoToken:
+        return target.url, "", target.token
+    return target.url, access.room, access.identity
+
+
 class LiveKit:
     """The SDK in this process: makes publishers, and owns the joins that outlive theirs."""
 
     def __init__(self) -> None:
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], Participant] = {}
         self.joined: dict[LiveKitPublisher, frozenset[str]] = {}
         """The hosts that each publisher in a room speaks to: names or addresses."""
 
@@ -65,12 +79,18 @@ class LiveKit:
         """Every host that video or signalling goes to now."""
         return frozenset().union(*self.joined.values())
 
-    def adopt(self, room: rtc.Room, join: asyncio.Task[None], log: Log) -> None:
+    def adopt(self, room: rtc.Room, join: asyncio.Task[None], who: Participant, log: Log) -> None:
         """Let a join that nobody waits for any more end by itself, then leave its room."""
         log.info("a join is left to end by itself")
         leaving = asyncio.create_task(_leave_after(room, join, log), name="leave after join")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        self._leaving[leaving] = who
+        leaving.add_done_callback(self._leaving.pop)
+
+    async def left(self, who: Participant) -> None:
+        """Wait for the end of joins that are under way in this participant's name: two that are in the room at once
+        put each other out for ever (livekit-notes.md, Tokens)."""
+        if same := [leaving for leaving, theirs in self._leaving.items() if theirs == who]:
+            await asyncio.wait(same)
 
     @property
     def joins_under_way(self) -> int:
@@ -110,6 +130,7 @@ class LiveKitPublisher:
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._sent = PublishStats()
         self._host = ""
+        self._who: Participant = ("", "", "")
         self._newest: Media | None = None
         self._health = Health(time.monotonic())
         self._reconnecting: float | None = None  # since when the library does so by itself
@@ -124,6 +145,8 @@ class LiveKitPublisher:
     async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         if not isinstance(target, PublishTarget):
             raise Transient("the API named no room")
+        self._who = participant(target)
+        await self._owner.left(self._who)
         self._join = asyncio.create_task(self._room.connect(target.url, target.token, JOIN_OPTIONS), name="join")
         try:
             await asyncio.shield(self._join)
@@ -233,7 +256,7 @@ class LiveKitPublisher:
         if self._join is None:
             pass
         elif not self._join.done():
-            self._owner.adopt(self._room, self._join, self._log)
+            self._owner.adopt(self._room, self._join, self._who, self._log)
         elif not self._join.cancelled() and self._join.exception() is None:
             await self._rtc_stats(LAST_STATS_TIMEOUT)
             self._log.info(

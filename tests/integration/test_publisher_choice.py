@@ -11,11 +11,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from overshootd.config.model import StreamConfig
 from overshootd.contracts import PublishPlan
 from overshootd.publish import choose
-from overshootd.publish.choose import Encoders, StreamPublishers
+from overshootd.publish.choose import Encoders, StreamPublishers, Transports
 from overshootd.publish.hardware import HardwarePublisher
-from overshootd.publish.livekit import LiveKit, LiveKitPublisher
+from overshootd.publish.livekit import LiveKitPublisher
 
 PLAN = PublishPlan(fps=1.0, width=1280, height=720, max_bitrate=200_000, codec="h264")
 LOG = structlog.get_logger()
@@ -73,8 +74,20 @@ async def test_a_search_that_finds_none_however_it_ends_leaves_the_library(
     assert any(said in entry["event"] for entry in logged)
 
 
+def publishers_of(encoders: Encoders) -> StreamPublishers:
+    config = StreamConfig.model_validate(
+        {
+            "camera": {"type": "test"},
+            "mode": "frame",
+            "processing": {"interval_seconds": 1.0},
+            "inference": {"prompt": "what?", "model": "some"},
+        }
+    )
+    return StreamPublishers(config, Transports(), encoders, LOG)
+
+
 async def test_pictures_go_through_the_machines_own_encoder_where_it_has_one(devices: Path, media_net: str) -> None:
-    publishers = StreamPublishers("native", LiveKit(), finding(devices), LOG)
+    publishers = publishers_of(finding(devices))
     assert await publishers.hardware()
     made = publishers(PLAN)
     assert isinstance(made, HardwarePublisher)
@@ -87,7 +100,7 @@ async def test_pictures_go_through_the_machines_own_encoder_where_it_has_one(dev
     ids=["another codec", "encoded already", "rows that drivers pad"],
 )
 async def test_the_library_does_what_that_encoder_cannot(plan: PublishPlan, devices: Path, media_net: str) -> None:
-    publishers = StreamPublishers("native", LiveKit(), finding(devices), LOG)
+    publishers = publishers_of(finding(devices))
     await publishers.hardware()
     made = publishers(plan)
     assert isinstance(made, LiveKitPublisher)
@@ -98,7 +111,7 @@ async def test_after_a_failure_this_stream_is_encoded_in_software_and_the_others
     devices: Path, media_net: str
 ) -> None:
     encoders = finding(devices)
-    ours, theirs = (StreamPublishers("native", LiveKit(), encoders, LOG) for _ in range(2))
+    ours, theirs = (publishers_of(encoders) for _ in range(2))
     assert await ours.hardware()
     ours._give_up("the encoder has been at one picture for 5 s")
     assert not await ours.hardware()
