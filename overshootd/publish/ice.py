@@ -33,6 +33,8 @@ class IceServers:
 
     def __init__(self, configured: Sequence[IceServer] = DEFAULTS) -> None:
         self._configured = tuple(filter(usable, configured))
+        self._left_out = _useless(configured)
+        self._said: frozenset[str] = frozenset()
         self._pool = self._configured
         self._useless: set[str] = set()
         """URLs that failed since any other worked; some of the pool's."""
@@ -43,14 +45,18 @@ class IceServers:
         self._now = (*self._of("stun:"), *self._of("turn"))
         return list(self._now)
 
-    def learned(self, servers: Sequence[IceServer]) -> list[IceServer]:
-        """What an answer named, for the next time; it stands in for what the answer before it did. Those of no use."""
-        named = tuple(filter(usable, servers))
-        if named:
+    def learned(self, servers: Sequence[IceServer]) -> None:
+        """What an answer named, for the next time; it stands in for what the answer before it did."""
+        self._left_out = _useless(servers)
+        if named := tuple(filter(usable, servers)):
             known = {server.url for server in named}
             self._pool = (*named, *(server for server in self._configured if server.url not in known))
             self._useless &= {server.url for server in self._pool}
-        return [server for server in servers if not usable(server)]
+
+    def left_out(self) -> list[str]:
+        """The URLs last named that are of no use here, unless that was told before."""
+        news, self._said = self._left_out - self._said, self._left_out
+        return sorted(news)
 
     def failed(self) -> None:
         """The last ones were of no use: others of their kind have their turn."""
@@ -63,3 +69,8 @@ class IceServers:
         if not fresh:
             self._useless -= {server.url for server in kind}
         return (fresh or kind)[:1]
+
+
+def _useless(servers: Sequence[IceServer]) -> frozenset[str]:
+    """Without what somebody wrote before an @, where such URLs have no place for it: it may be a password."""
+    return frozenset(re.sub(r":.*@", ":…@", server.url) for server in servers if not usable(server))

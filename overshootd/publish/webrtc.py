@@ -156,6 +156,7 @@ class PeerPublisher:
     # -- the offer
 
     async def source(self) -> Mapping[str, Any]:
+        self._say_left_out()
         # Never cancelled: aioice would leave a relay's allocation behind, and renew it for ever.
         self._gathering = asyncio.create_task(_gather(self._connection), name="gather candidates")
         await asyncio.wait([self._gathering], timeout=GATHER_SECONDS)
@@ -193,7 +194,8 @@ class PeerPublisher:
     async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         if not isinstance(target, Answer):
             raise Transient("the API answered no offer")
-        self._learn(target)
+        self._servers.learned(target.turn_servers)
+        self._say_left_out()
         await self._accept(target.sdp)
         self._owner.connected[self] = self._path.hosts
         self.push(await within_reach(first))
@@ -204,9 +206,12 @@ class PeerPublisher:
             raise Transient(f"no frame was sent within {SENT_SECONDS:g} s of the connection") from error
         self._health, self._narrow = Health(time.monotonic()), Narrow(time.monotonic())
 
-    def _learn(self, answer: Answer) -> None:
-        if useless := self._servers.learned(answer.turn_servers):
-            self._log.warning(f"ICE servers of no use here: {', '.join(server.url for server in useless)}")
+    def _say_left_out(self) -> None:
+        if useless := self._servers.left_out():
+            self._log.warning(
+                f"ICE servers of no use here: {', '.join(useless)}; what is: stun, turn over udp or tcp, turns over tcp, "
+                "by a name or an IPv4 address, and with a user name and password for turn and turns"
+            )
 
     async def _accept(self, sdp: str) -> None:
         """Raises Transient unless that makes a connection."""

@@ -213,9 +213,8 @@ async def test_what_an_answer_names_is_for_the_next_time(library: WebRtc, far: F
     finally:
         await publisher.close()
     assert servers.next() == [NOBODY]
-    assert [entry["event"] for entry in logged if entry["log_level"] == "warning"] == [
-        f"ICE servers of no use here: {odd.url}"
-    ]
+    (warning,) = [entry["event"] for entry in logged if entry["log_level"] == "warning"]
+    assert f"of no use here: {odd.url};" in warning
 
 
 # -- left behind
