@@ -14,9 +14,9 @@ DEFAULTS = (IceServer("stun:turn.overshoot.ai:3478"),)
 """Where nothing is configured: the API's public server (api/README.md, v0.2 point 1). It tells everybody what their
 address is; what it asks of those who want a relay comes with the first answer."""
 
-_STUN = re.compile(r"stun:[^?:\[\]\s]+(:\d{1,5})?", re.ASCII)
-_TURN = re.compile(r"turn:[^?:\[\]\s]+(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
-_TURNS = re.compile(r"turns:[^?:\[\]\s]+(:\d{1,5})?(\?transport=tcp)?", re.ASCII)
+_STUN = re.compile(r"stun:[^?:@\[\]\s]+(:\d{1,5})?", re.ASCII)
+_TURN = re.compile(r"turn:[^?:@\[\]\s]+(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
+_TURNS = re.compile(r"turns:[^?:@\[\]\s]+(:\d{1,5})?(\?transport=tcp)?", re.ASCII)
 
 
 def usable(server: IceServer) -> bool:

@@ -209,8 +209,8 @@ class PeerPublisher:
     def _say_left_out(self) -> None:
         if useless := self._servers.left_out():
             self._log.warning(
-                f"ICE servers of no use here: {', '.join(useless)}; what is: stun, turn over udp or tcp, turns over tcp, "
-                "by a name or an IPv4 address, and with a user name and password for turn and turns"
+                f"ICE servers of no use here: {', '.join(useless)}; what is: stun, turn over udp or tcp, turns, "
+                "each at a name or an IPv4 address, and turn and turns with a user name and password"
             )
 
     async def _accept(self, sdp: str) -> None:
