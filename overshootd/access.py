@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 SOON_SECONDS = 30 * 86400
 """An expiry nearer than that is told: somebody has to make a new token, and comes by once a month."""
@@ -58,13 +58,13 @@ def read(token: str) -> Access:
 def _claims(token: str) -> Mapping[str, Any]:
     parts = token.split(".")
     if len(parts) != 3:
-        raise NoToken("no LiveKit access token: those are three words with a dot between each")
+        raise NoToken("is no LiveKit access token: those are three words with a dot between each")
     try:
         claims = json.loads(base64.b64decode(parts[1] + "=" * (-len(parts[1]) % 4), altchars="-_", validate=True))
     except (ValueError, RecursionError) as error:
-        raise NoToken("no LiveKit access token: what stands between its dots is no base64 of JSON") from error
+        raise NoToken("is no LiveKit access token: what stands between its dots is no base64 of JSON") from error
     if not isinstance(claims, dict):
-        raise NoToken("no LiveKit access token: what stands between its dots is no list of claims")
+        raise NoToken("is no LiveKit access token: what stands between its dots is no list of claims")
     return claims
 
 
@@ -103,15 +103,42 @@ def expiry(access: Access, now: float) -> str:
     return f"expires in {left}, at {when}"
 
 
-def publisher_doubts(access: Access) -> Iterator[str]:
-    """Why nobody can publish a camera with this token."""
+class Doubt(NamedTuple):
+    """What is wrong with a token, in words that follow its name; whether it has `expired`."""
+
+    key: str
+    words: str
+    expired: bool = False
+
+
+def doubts(tokens: Mapping[str, str], now: float | None) -> Iterator[Doubt]:
+    """About the gateway's `token` and this device's `publish_token`, as far as they are given.
+
+    Nothing about expiry without `now`, which is in seconds since the epoch.
+    """
+    found: dict[str, Access] = {}
+    for key, token in tokens.items():
+        try:
+            access = found[key] = read(token)
+        except NoToken as error:
+            yield Doubt(key, str(error))
+            continue
+        if now is not None and (words := expiry(access, now)):
+            yield Doubt(key, words, expired(access, now))
+    watcher, publisher = found.get("token"), found.get("publish_token")
+    if publisher:
+        yield from (Doubt("publish_token", words) for words in _publisher_doubts(publisher))
+    if watcher:
+        yield from (Doubt("token", words) for words in _watcher_doubts(watcher, publisher))
+
+
+def _publisher_doubts(access: Access) -> Iterator[str]:
     yield from _join_doubts(access)
     if not access.publish:
         yield "may not publish a camera: its grants need canPublish, and camera where they have canPublishSources"
 
 
-def watcher_doubts(access: Access, publisher: Access | None) -> Iterator[str]:
-    """Why nobody can watch with this token what is published with the other."""
+def _watcher_doubts(access: Access, publisher: Access | None) -> Iterator[str]:
     yield from _join_doubts(access)
     if not access.subscribe:
         yield "may not subscribe, so the API would see nothing: its grants need canSubscribe"

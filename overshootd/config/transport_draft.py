@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from overshootd.access import Access, NoToken, expired, expiry, publisher_doubts, read, watcher_doubts
+from overshootd.access import NoToken, doubts, read
 from overshootd.config.credentials import ReadSecret, read_key, read_password
 from overshootd.config.explain import validate
 from overshootd.config.head import key_at
@@ -50,7 +51,6 @@ class TransportDraft:
     secrets: list[Secret] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-    tokens: dict[str, Access] = field(default_factory=dict)
 
     def read_for(self, transport: TransportConfig) -> dict[str, object]:
         """What a StreamConfig holds besides its transport, which is what `node` is."""
@@ -160,8 +160,10 @@ def _ways_problems(node: Node) -> Iterator[Problem]:
 def _participant(draft: TransportDraft) -> tuple[object, ...] | None:
     """Who this device is in which room; None where that is not known."""
     url, room, identity = (draft.node.get(key) for key in ("url", *NAMES))
-    if token := draft.tokens.get("publish_token"):
-        return (url and url.value, token.room, token.identity)
+    if draft.login.publish_token:
+        with suppress(NoToken):
+            token = read(draft.login.publish_token.reveal())
+            return (url and url.value, token.room, token.identity)
     return (url and url.value, room.value, identity.value) if room and identity else None
 
 
@@ -183,26 +185,9 @@ def doubled(transports: Mapping[str, TransportDraft]) -> Iterator[tuple[str, Pro
 
 
 def _judge(draft: TransportDraft, now: float | None) -> None:
-    written = {"token": draft.login.token, "publish_token": draft.login.publish_token}
-    for key, secret in written.items():
-        if secret is not None:
-            _judge_alone(draft, key, secret, now)
-    publisher, watcher = draft.tokens.get("publish_token"), draft.tokens.get("token")
-    if publisher:
-        draft.warnings += map(draft.node.map["publish_token"].problem, publisher_doubts(publisher))
-    if watcher:
-        draft.warnings += map(draft.node.map["token"].problem, watcher_doubts(watcher, publisher))
-
-
-def _judge_alone(draft: TransportDraft, key: str, secret: Secret, now: float | None) -> None:
-    at = draft.node.map[key]
-    try:
-        found = draft.tokens[key] = read(secret.reveal())
-    except NoToken as error:
-        draft.warnings.append(at.problem(str(error)))
-        return
-    if now is not None and (words := expiry(found, now)):
-        (draft.problems if expired(found, now) else draft.warnings).append(at.problem(words))
+    for doubt in doubts(draft.login.tokens, now):
+        told = draft.node.map[doubt.key].problem(doubt.words)
+        (draft.problems if doubt.expired else draft.warnings).append(told)
 
 
 # -- servers for legacy WebRTC -----------------------------------------------------------------------------------------

@@ -149,6 +149,17 @@ class RoomLogin:
     api_key: Secret | None = None
     api_secret: Secret | None = None
 
+    @property
+    def given(self) -> frozenset[str]:
+        """Which of them there are, by their keys."""
+        return frozenset(name for name in self.__dataclass_fields__ if getattr(self, name) is not None)
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The tokens that are given, by their keys."""
+        given = {"token": self.token, "publish_token": self.publish_token}
+        return {key: secret.reveal() for key, secret in given.items() if secret is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class IceUrl:

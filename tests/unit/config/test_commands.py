@@ -46,7 +46,7 @@ def test_a_program_gets_an_object(tmp_path: Path) -> None:
 def test_a_warning_is_a_line_that_says_so_and_0(tmp_path: Path) -> None:
     code, out = run(tmp_path / "x.yaml", DOUBTFUL, T="no-token", P="no-token")
     where, last = f"{tmp_path}/x.yaml:6:", out.splitlines()[-1]
-    assert [line.startswith(where) and ": warning: no LiveKit" in line for line in out.splitlines()] == [
+    assert [line.startswith(where) and ": warning: is no LiveKit" in line for line in out.splitlines()] == [
         True,
         True,
         False,

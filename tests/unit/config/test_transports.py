@@ -235,8 +235,8 @@ def test_two_in_one_room_by_different_names_or_of_which_one_is_off_are_fine(load
 # -- tokens that somebody else made ------------------------------------------------------------------------------------
 
 DOUBTS = [
-    ("PUBLISH", "no-token", "no LiveKit access token: those are three words with a dot between each"),
-    ("WATCH", "a.b.c", "no LiveKit access token: what stands between its dots is no base64 of JSON"),
+    ("PUBLISH", "no-token", "is no LiveKit access token: those are three words with a dot between each"),
+    ("WATCH", "a.b.c", "is no LiveKit access token: what stands between its dots is no base64 of JSON"),
     ("PUBLISH", token("pi", canPublish=False), "may not publish a camera: its grants need canPublish"),
     ("PUBLISH", token("pi", canPublishSources=["microphone"]), "may not publish a camera"),
     ("PUBLISH", token("pi", roomJoin=False), "lets nobody join a room: its grants need roomJoin and a room"),
