@@ -15,6 +15,7 @@ from overshootd.config.load import Loaded, load
 from overshootd.config.secret import Redactor
 from overshootd.contracts import Log
 from overshootd.control.address import listening_at
+from overshootd.control.wire import Handler
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
 from overshootd.resolver import Resolver
@@ -65,6 +66,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
     from overshootd.control.facts import Status
     from overshootd.control.server import Control
     from overshootd.daemon import Daemon, initial_states
+    from overshootd.pictures import Pictures
 
     loop = asyncio.get_running_loop()
     resolver = Resolver(loop)
@@ -89,9 +91,13 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         daemon = Daemon(loaded, states, log, disk, spool, store, notifier.status, redactor.redact)
         limit = loaded.limits.memory_mb or None
         status = Status(loaded.device, loaded.state_dir, states, daemon.cameras, outside.path_state, limit)
+        handlers: dict[str, Handler] = {
+            "status": status,
+            "snapshot": Pictures(loaded, daemon.feeds, daemon.cameras),
+        }
         path_asked = listening_at(os.environ, loaded.state_dir)
         async with (
-            Control(path_asked, loaded.state_dir, {"status": status}, log, redactor.redact),
+            Control(path_asked, loaded.state_dir, handlers, log, redactor.redact),
             asyncio.TaskGroup() as tasks,
         ):
             watching = tasks.create_task(_watch_memory(limit, asked, log), name="memory")

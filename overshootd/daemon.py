@@ -26,6 +26,7 @@ from overshootd.pacing import need, period
 from overshootd.records import Records
 from overshootd.resume import ResumeStore
 from overshootd.route import Routes
+from overshootd.sight import camera_of
 from overshootd.sinks.choose import sink_for
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
@@ -144,6 +145,8 @@ class Daemon:
         self._keep_streams = False
         self.cameras: dict[str, CameraNow] = {}
         """What each camera does, by name, for whoever asks."""
+        self.feeds: dict[str, CameraFeed] = {}
+        """The cameras themselves, for whoever wants a picture."""
 
     async def run(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         """Return when it was asked to end and all streams have closed and all sinks have what is there."""
@@ -190,8 +193,10 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(outside.watch(), name="network")
                 tasks.create_task(streams.run(), name="strays")
-                feeds = {name: self._run_camera(name, fed, streams, outside, tasks) for name, fed in cameras.items()}
-                devices = [feeds[name] for name, streams in cameras.items() if _is_device(streams)]
+                self.feeds |= {
+                    name: self._run_camera(name, fed, streams, outside, tasks) for name, fed in cameras.items()
+                }
+                devices = [self.feeds[name] for name, streams in cameras.items() if _is_device(streams)]
                 if devices:
                     tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
@@ -203,11 +208,10 @@ class Daemon:
         raise Asked
 
     def _cameras(self) -> dict[str, dict[str, StreamConfig]]:
-        """The cameras by name, each with its streams: one of `cameras` may feed several, one written inside a stream
-        is its own."""
+        """The cameras by name, each with its streams."""
         cameras: dict[str, dict[str, StreamConfig]] = {}
         for name, config in self._enabled.items():
-            cameras.setdefault(config.camera_name or f"of {name}", {})[name] = config
+            cameras.setdefault(camera_of(name, config), {})[name] = config
         return cameras
 
     def _run_camera(

@@ -1,4 +1,7 @@
-"""`overshootd snapshot`: what a stream or camera sees, masked and cropped as it would be published."""
+"""`overshootd snapshot`: what a stream or camera sees, masked and cropped as it would be published.
+
+A daemon that has the camera is asked; where none has, the camera is opened.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +10,32 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.capture.choose import camera_for
 from overshootd.capture.feed import of_the_whole
 from overshootd.capture.once import Shot, take
-from overshootd.config.cameras import CameraConfig, View
 from overshootd.config.load import Loaded, load
-from overshootd.config.model import StreamConfig
-from overshootd.config.secret import Redactor, Secret
-from overshootd.contracts import CaptureNeed, Log, Picture
-from overshootd.errors import CameraBusy, CameraEnded, CameraLost, Permanent
+from overshootd.config.secret import Redactor
+from overshootd.contracts import Log
+from overshootd.control.address import asked_at
+from overshootd.control.client import NoDaemon, ask
+from overshootd.control.picture import COMMAND, Asked, NotHad, read_picture, words
+from overshootd.control.wire import NotMeant
+from overshootd.errors import CameraBusy, CameraEnded, CameraLost, OvershootdError, Permanent
 from overshootd.logs import open_log
-from overshootd.pacing import fit, need
+from overshootd.sight import Sight, find
 
 OK, USAGE, UNAVAILABLE, SOFTWARE, CONFIG = 0, 64, 69, 70, 78
 """sysexits.h."""
 
-NEED = CaptureNeed(fps=5.0, width=1280, height=720)
-"""What a camera is opened for when no stream says; the size is what streams ask for by themselves."""
-
 SENSORS = ("v4l2", "picamera2", "argus", "command")
 """Cameras that begin to look when they are opened. The others have been at it."""
 
-HELD = "A running daemon cannot be asked yet: stop what has the camera (`systemctl stop overshootd`), and try again"
+GRACE_SECONDS = 2.0
+"""For a daemon to say why there is no picture, once the time for it is over."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is to be shown. `size` tells the picture's size from that of what may be seen."""
-
-    camera: CameraConfig
-    password: Secret | None
-    view: View
-    need: CaptureNeed
-    size: Callable[[int, int], tuple[int, int]]
 
 
 def snapshot(target: str, output: str, path: Path, timeout: float, environ: Mapping[str, str]) -> int:
@@ -55,31 +46,26 @@ def snapshot(target: str, output: str, path: Path, timeout: float, environ: Mapp
     def say(text: str) -> None:
         print(redactor.redact(text), file=sys.stderr)
 
-    wanted = find(loaded, target)
-    if wanted is None:
+    sight = find(loaded, target)
+    if sight is None:
         return _not_found(loaded, target, say)
-    picture = _picture(wanted, target, timeout, open_log(redactor, sys.stderr), say)
-    return picture if isinstance(picture, int) else _write(picture, output, say)
+    try:
+        content: bytes | int = _asked_for(loaded, environ, Asked(target, timeout, sight.fingerprint))
+    except (NoDaemon, NotMeant, NotHad) as error:
+        content = _taken(sight, target, timeout, str(error), open_log(redactor, sys.stderr), say)
+    except OvershootdError as error:
+        say(str(error))
+        return UNAVAILABLE
+    return content if isinstance(content, int) else _write(content, output, say)
 
 
-def find(loaded: Loaded, target: str) -> Seen | None:
-    """The stream of this name, or else the camera; None when there is none without a mistake."""
-    if stream := loaded.streams.get(target):
-        asked = need(stream.processing, stream.publish)
-        return Seen(stream.camera, stream.camera_password, stream.view, asked, _published(stream))
-    camera = None if target in loaded.broken else loaded.cameras.get(target)
-    if camera is None:
-        return None
-    return Seen(camera.config, camera.password, camera.config, NEED, _even)
+def _asked_for(loaded: Loaded, environ: Mapping[str, str], asked: Asked) -> bytes:
+    """The JPEG file, of the daemon that runs with this configuration.
 
-
-def _even(width: int, height: int) -> tuple[int, int]:
-    """All of a camera's picture, whose pixels are not always square: then a side may be odd."""
-    return width // 2 * 2, height // 2 * 2
-
-
-def _published(stream: StreamConfig) -> Callable[[int, int], tuple[int, int]]:
-    return lambda width, height: stream.publish.size or fit(width, height)
+    Raises NoDaemon, NotMeant or NotHad where the camera may be opened, another OvershootdError where it may not.
+    """
+    request = {**words(asked), "state_dir": os.path.realpath(loaded.state_dir)}
+    return read_picture(ask(asked_at(environ, loaded.state_dir), COMMAND, request, asked.seconds + GRACE_SECONDS))
 
 
 def _not_found(loaded: Loaded, target: str, say: Say) -> int:
@@ -94,16 +80,16 @@ def _not_found(loaded: Loaded, target: str, say: Say) -> int:
     return USAGE
 
 
-def _picture(wanted: Seen, name: str, timeout: float, log: Log, say: Say) -> Picture | int:
-    """The picture, or the exit code when there is none."""
-    make = camera_for(wanted.camera, log, wanted.password)
-    shot = Shot(
-        make, of_the_whole(wanted.need, wanted.view), wanted.view, wanted.size, settle=wanted.camera.type in SENSORS
-    )
+def _taken(sight: Sight, name: str, timeout: float, no_daemon: str, log: Log, say: Say) -> bytes | int:
+    """The JPEG file, of the camera itself, or the exit code when there is none. `no_daemon`: why none was of use."""
+    from overshootd.ffmpeg.still import jpeg
+
+    make = camera_for(sight.camera, log, sight.password)
+    need, settle = of_the_whole(sight.need, sight.view), sight.camera.type in SENSORS
     try:
-        return take(shot, name, timeout)
+        return jpeg(take(Shot(make, need, sight.view, sight.size, settle), name, timeout))
     except CameraBusy as error:
-        say(f"{error}. {HELD}")
+        say(f"{error}. Stop what has the camera, and try again. Why no daemon gave the picture: {no_daemon}")
         return UNAVAILABLE
     except (CameraLost, CameraEnded) as error:
         say(str(error))
@@ -116,10 +102,7 @@ def _picture(wanted: Seen, name: str, timeout: float, log: Log, say: Say) -> Pic
         return SOFTWARE
 
 
-def _write(picture: Picture, output: str, say: Say) -> int:
-    from overshootd.ffmpeg.still import jpeg
-
-    content = jpeg(picture)
+def _write(content: bytes, output: str, say: Say) -> int:
     try:
         if output == "-":
             sys.stdout.buffer.write(content)

@@ -21,10 +21,14 @@ class NoDaemon(OvershootdError):
     """No daemon answers; the text, of several lines, says where it was looked for and what to do."""
 
 
+class NoAnswer(OvershootdError):
+    """Somebody listens, and says nothing for too long."""
+
+
 def ask(places: Sequence[Path], command: str, words: Json, seconds: float) -> Json:
     """The answer of the first daemon that listens at one of `places`, within `seconds`.
 
-    Raises NoDaemon, Refusal with the daemon's words, or NotUnderstood.
+    Raises NoDaemon, NoAnswer, Refusal with the daemon's words (NotMeant is one), or NotUnderstood.
     """
     line = request_line(command, words)
     troubles: dict[Path, OSError] = {}
@@ -32,7 +36,7 @@ def ask(places: Sequence[Path], command: str, words: Json, seconds: float) -> Js
         try:
             return read_answer(_exchange(place, line, time.monotonic() + seconds))
         except TimeoutError:
-            raise NoDaemon(
+            raise NoAnswer(
                 f"the daemon at {place} gave no answer within {seconds:g} s. What it is doing: journalctl -u overshootd"
             ) from None
         except OSError as error:

@@ -20,10 +20,12 @@ from overshootd.backoff import NETWORK
 from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.control.claim import Taken, claimed
+from overshootd.control.hangup import unless_gone
 from overshootd.control.wire import (
     REQUEST_BYTES,
     Handler,
     Json,
+    NotMeant,
     NotUnderstood,
     Refusal,
     done_line,
@@ -120,7 +122,7 @@ class Control:
         writer.transport.set_write_buffer_limits(0)  # so that `drain` returns once all is sent
         self._clients += 1
         try:
-            answer = await self._answered(reader)
+            answer = await unless_gone(self._answered(reader), writer)
             async with asyncio.timeout(self._bounds.send):
                 writer.write(answer)
                 await writer.drain()
@@ -137,6 +139,8 @@ class Control:
                 raise Refusal(f"{CLIENTS} others are being answered: ask again")
             command, request = read_request(await self._line(reader))
             self._check_meant(request)
+        except NotMeant as error:
+            return refusal_line(str(error), self._redact, meant=False)
         except OvershootdError as error:
             return refusal_line(str(error), self._redact)
         if command not in self._handlers:
@@ -144,9 +148,9 @@ class Control:
         return await self._done(self._handlers[command], request)
 
     def _check_meant(self, request: Json) -> None:
-        """Raises Refusal when another daemon is meant."""
+        """Raises NotMeant."""
         if request.get("state_dir", self._state_dir) != self._state_dir:
-            raise Refusal(f"the daemon that answers has another configuration: its state_dir is {self._state_dir}")
+            raise NotMeant(f"the daemon that answers has another configuration: its state_dir is {self._state_dir}")
 
     async def _done(self, handler: Handler, request: Json) -> bytes:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -29,6 +30,10 @@ class Refusal(OvershootdError):
     """The daemon will not do what it was asked; the text says why, in its own words."""
 
 
+class NotMeant(Refusal):
+    """Another daemon answers than the one that was meant."""
+
+
 def request_line(command: str, words: Json) -> bytes:
     """The line that asks for `command`. Raises NotUnderstood when it would be longer than the daemon reads."""
     line = _line({"command": command, **words})
@@ -46,8 +51,8 @@ def read_request(line: bytes) -> tuple[str, Json]:
 
 
 def done_line(answer: Json, redact: Callable[[str], str]) -> bytes:
-    """The line with what a handler gave, its secrets masked. Raises ValueError or TypeError for what JSON cannot say,
-    NotUnderstood when nobody would read so much."""
+    """The line with what a handler gave: secrets masked, bytes in base64. Raises ValueError or TypeError for what JSON
+    cannot say, NotUnderstood when nobody would read so much."""
     line = _line({"ok": redacted(answer, redact)})
     if len(line) > ANSWER_BYTES:
         raise NotUnderstood(f"the answer has {len(line)} bytes, more than the {ANSWER_BYTES} that are read")
@@ -65,10 +70,12 @@ def unknown(command: str, known: Iterable[str]) -> str:
 
 
 def read_answer(line: bytes) -> Json:
-    """What is under `ok`. Raises Refusal with what is under `error`, NotUnderstood for anything else."""
+    """What is under `ok`. Raises Refusal or NotMeant with what is under `error`, NotUnderstood for anything else."""
     match _read(line):
         case {"ok": dict(answer)}:
             return answer
+        case {"error": str(why), "meant": False}:
+            raise NotMeant(why)
         case {"error": str(why)}:
             raise Refusal(why)
     raise NotUnderstood(f"no answer of overshootd's: {line[:80]!r}")
@@ -76,7 +83,7 @@ def read_answer(line: bytes) -> Json:
 
 def redacted(value: object, redact: Callable[[str], str]) -> object:
     """The value with every text in it masked. Not the line as a whole: a password that is a word of JSON's would spoil
-    it. Names of keys are not masked."""
+    it. Nor bytes, for a picture may hold a password's letters by chance. Names of keys are not masked."""
     match value:
         case str():
             return redact(value)
@@ -88,7 +95,13 @@ def redacted(value: object, redact: Callable[[str], str]) -> object:
 
 
 def _line(content: Json) -> bytes:
-    return json.dumps(content, allow_nan=False).encode() + b"\n"
+    return json.dumps(content, allow_nan=False, default=_base64).encode() + b"\n"
+
+
+def _base64(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError(f"JSON has no {type(value).__name__}")
+    return base64.b64encode(value).decode()
 
 
 def _read(line: bytes) -> object:

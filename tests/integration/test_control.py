@@ -20,7 +20,7 @@ import pytest
 
 from overshootd.config.secret import Redactor, Secret
 from overshootd.control.claim import Taken, claimed
-from overshootd.control.client import NoDaemon, ask
+from overshootd.control.client import NoAnswer, NoDaemon, ask
 from overshootd.control.server import CLIENTS, Bounds, Control
 from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotUnderstood, Refusal
 from overshootd.errors import Transient
@@ -383,7 +383,7 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(path))
         hanging.listen()
-        with pytest.raises(NoDaemon, match=r"gave no answer within 0.1 s. What it is doing: journalctl -u overshootd"):
+        with pytest.raises(NoAnswer, match=r"gave no answer within 0.1 s. What it is doing: journalctl -u overshootd"):
             ask([path], "status", {}, 0.1)
 
 

@@ -241,7 +241,7 @@ def test_a_crop_that_leaves_too_few_pixels_is_said() -> None:
 @pytest.mark.parametrize(
     ("failure", "code", "said"),
     [
-        (CameraBusy("a is in use by overshootd (pid 7)"), 69, "stop what has the camera (`systemctl stop overshootd`)"),
+        (CameraBusy("a is in use by overshootd (pid 7)"), 69, "(pid 7). Stop what has the camera"),
         (CameraLost("a was unplugged"), 69, "a was unplugged\n"),
         (CameraEnded("a: played to its end"), 69, "a: played to its end\n"),
         (Permanent("it offers no 1x1"), 78, "it offers no 1x1\n"),

@@ -47,6 +47,8 @@ MAY_IMPORT = {
     "peers": {"contracts", "paths"},
     "network": {"contracts", "backoff", "condition", "paths", "peers"},
     "resolver": set(),
+    "sight": {"contracts", "config", "pacing"},
+    "pictures": {"contracts", "errors", "config", "status", "sight", "capture", "ffmpeg", "control"},
     "stream": {"contracts", "errors", "pacing", "presence", "records", "route", "status"},
     "supervisor": {"contracts", "errors", "backoff", "records", "status"},
     "control": {"", "contracts", "errors", "backoff", "clock", "config", "condition", "memory", "status"},
@@ -62,6 +64,7 @@ MAY_IMPORT = {
         "leftovers",
         "route",
         "stream",
+        "sight",
         "supervisor",
         "config",
         "capture",
@@ -75,13 +78,13 @@ MAY_IMPORT = {
     },
     "app": {
         *("", "contracts", "errors", "status", "config", "logs", "systemd", "resume", "resolver", "memory"),
-        *("sinks", "outside", "daemon", "control"),
+        *("sinks", "outside", "daemon", "pictures", "control"),
     },
     "simulator": {"backoff", "marker"},
     "demo": {"", "errors"},
     "cli": {"", "app", "config", "control", "inventory", "snapshot", "simulator", "demo"},
     "inventory": {"errors", "config", "capture"},
-    "snapshot": {"contracts", "errors", "config", "logs", "pacing", "capture", "ffmpeg"},
+    "snapshot": {"contracts", "errors", "config", "logs", "sight", "capture", "ffmpeg", "control"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -92,8 +95,9 @@ VALUES = [["config", name] for name in ("model", "cameras", "transports", "secre
 FFMPEG = ("draw", "encoder", "errors", "frame", "lazy", "live", "network", "packet", "split", "still", "video", "vp8")
 
 MET_IN = {
-    # what frames are put into, and the room
-    "livekit": {"publish/source.py", "publish/livekit.py"},
+    # what frames are put into, the room, and the tokens for one of the user's own, which PyJWT signs
+    "livekit": {"publish/source.py", "publish/livekit.py", "publish/tokens.py"},
+    "jwt": {"publish/tokens.py"},
     # the peer connection, and the parts of it that the library keeps to itself
     "aiortc": {"publish/webrtc.py", "publish/peer.py"},
     "aioice": {"publish/peer.py"},
