@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aioice import Connection, stun
 from aioice.ice import CandidatePair
 from aiortc import RTCRtpSender
+from aiortc.codecs import h264, vpx
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, MediaStreamTrack
 from aiortc.rtp import (
     RTCP_PSFB_APP,
@@ -32,8 +33,17 @@ from overshootd.publish.feedback import Feedback
 if TYPE_CHECKING:
     from overshootd.ffmpeg.packet import AnyPacket
 
+PAYLOAD_BYTES = 1180
+"""Of a packet. With the headers of RTP, SRTP, a relay, UDP and IPv6 that is 1280, which every path of IPv6 takes and
+nearly every other; aiortc's 1300 vanish in tunnels whose routers do not say why."""
+
 ASKED_AGAIN = 1
 """So often is each question repeated, after 0.5 s; an answer may then take 1.5 s."""
+
+
+def make_packets_small() -> None:
+    """In this process: aiortc has its size as a constant of its modules."""
+    vpx.PACKET_MAX = h264.PACKET_MAX = PAYLOAD_BYTES
 
 
 class FrameTrack(MediaStreamTrack):

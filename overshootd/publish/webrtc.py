@@ -42,7 +42,7 @@ from overshootd.publish.first import within_reach
 from overshootd.publish.hardware import HardwarePublisher
 from overshootd.publish.health import Counters, Health
 from overshootd.publish.ice import IceServers
-from overshootd.publish.peer import FrameTrack, Path, listen
+from overshootd.publish.peer import FrameTrack, Path, listen, make_packets_small
 from overshootd.publish.worker import Encoder
 
 CODECS = {"vp8": "video/VP8", "h264": "video/H264"}
@@ -78,6 +78,7 @@ class WebRtc:
     """aiortc in this process: makes publishers, and owns what outlives theirs."""
 
     def __init__(self) -> None:
+        make_packets_small()
         self._leaving: set[asyncio.Task[None]] = set()
         self.connected: dict[PeerPublisher, frozenset[str]] = {}
         """The hosts that each connected publisher sends to: names or addresses."""

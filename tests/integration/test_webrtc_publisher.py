@@ -18,6 +18,7 @@ from overshootd.publish.webrtc import WebRtc
 from overshootd.simulator.webrtc import OfferAnswerer
 from tests.integration.legacy_bed import PICTURES, UNITS, Far, connected, grey, near, publishing
 from tests.integration.media_bed import eventually
+from tests.integration.test_offer_answer import nft
 from tests.integration.test_publisher_encoded import Film, numbers, soon, unspoiled
 
 
@@ -167,3 +168,17 @@ async def test_nothing_is_encoded_where_names_are_resolved(library: WebRtc, far:
     async with publishing(near(library), far, Film(PICTURES)):
         await eventually(lambda: far.eye.count >= 5, "5 frames")
     assert set(names.given) <= {"getaddrinfo"}
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
+async def test_frames_pass_where_packets_above_1280_bytes_vanish(codec: str, library: WebRtc, far: Far) -> None:
+    """As in a tunnel whose routers drop the messages that would tell."""
+    plan = replace(PICTURES, width=1280, height=720, max_bitrate=2_000_000, codec=codec)
+    nft("add table inet tunnel; add chain inet tunnel in { type filter hook input priority 0; }")
+    nft("add rule inet tunnel in meta l4proto udp meta length > 1280 drop")
+    try:
+        async with publishing(near(library, plan), far, Film(plan)):
+            await eventually(lambda: far.eye.count >= 10, "10 frames")
+    finally:
+        nft("delete table inet tunnel")
+    assert unspoiled(numbers(far.eye))
