@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,7 +23,8 @@ from overshootd.publish.livekit import LiveKit
 from overshootd.publish.managed import ManagedPublisher, OwnRoom
 from overshootd.publish.tokens import PUBLISH_SECONDS, publish_token, watch_token
 from overshootd.simulator.livekit_child import LiveKitChild
-from tests.integration.daemon_bed import KEY, MODEL, Simulator, eventually, simulator
+from tests.integration.daemon_bed import KEY, MODEL, Simulator, simulator
+from tests.integration.gateway_lab import until
 
 PLAN = PublishPlan(fps=10.0, width=320, height=240, max_bitrate=300_000, codec="vp8")
 WANTED = {"processing": {"interval_seconds": 0.2}, "inference": {"prompt": "what?", "model": MODEL}}
@@ -97,14 +99,13 @@ async def frames(gateway: Simulator) -> int:
     return int(stream["frames_arrived"])
 
 
+async def at_least(gateway: Simulator, count: int) -> bool:
+    return await frames(gateway) >= count
+
+
 async def arrived(gateway: Simulator, count: int) -> None:
     """Wait until so many frames have."""
-
-    async def enough() -> bool:
-        return await frames(gateway) >= count
-
-    condition: Callable[[], Awaitable[bool]] = enough
-    await eventually(condition, f"{count} frames at the gateway")
+    await until(partial(at_least, gateway, count))
 
 
 @pytest.mark.parametrize("made", [login, ready_made], ids=["made here", "made by somebody"])
