@@ -1,6 +1,6 @@
 # The commands of this repository. Each sets up what it needs and is quick the second time.
 .POSIX:
-.PHONY: help demo test test-lab bench lint lock clean
+.PHONY: help demo test test-lab bench bench-net chaos lint lock clean
 
 help:
 	@printf '%s\n' \
@@ -8,6 +8,8 @@ help:
 	  'make test    lint, types and all tests' \
 	  'make test-lab  the tests that need a real kernel'"'"'s cameras, in the device lab (docs/lab.md); takes minutes' \
 	  'make bench   CPU, bytes and latency against the bare SDK' \
+	  'make bench-net  how long nothing arrives in each kind of trouble, beside the bare SDK; takes half an hour' \
+	  'make chaos   random trouble in a network of its own: SEED=number, FAULTS=50' \
 	  'make lint    lint and types only' \
 	  'make lock    pin the newest versions that pyproject.toml allows' \
 	  'make clean   remove everything that make made here'
@@ -30,6 +32,16 @@ bench:
 	@tools/setup test
 	@tools/livekit-server
 	@.venv/bin/python -m bench
+
+bench-net:
+	@tools/setup test
+	@tools/livekit-server
+	@.venv/bin/python -m bench.net $${QUICK:+--quick}
+
+chaos:
+	@tools/setup test
+	@tools/livekit-server
+	@.venv/bin/python -m tests.net.chaos $${SEED:+--seed "$$SEED"} $${FAULTS:+--faults "$$FAULTS"}
 
 lint:
 	@tools/setup dev

@@ -26,6 +26,7 @@ RESTART = 75
 """The exit code that asks systemd for a new start (docs/architecture.md, Ends)."""
 
 Json = dict[str, Any]
+_TAIL = 65536
 _AGE = re.compile(r"age (-?\d+) ms")
 
 
@@ -83,9 +84,19 @@ class Device:
         lines = path.read_text().splitlines() if path.exists() else []
         return [record for line in lines if (record := json.loads(line))["type"] == kind]
 
+    def newest(self, stream: str) -> list[Json]:
+        """The newest results, some dozens, in the order of the file: quick however long the file is."""
+        path = self.folder / "results" / f"{stream}.jsonl"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            lines = file.read().split(b"\n")[1 if file.tell() > _TAIL else 0 : -1]
+        return [record for line in lines if (record := json.loads(line))["type"] == "result"]
+
     def stream_id(self, stream: str) -> str:
         """Which stream of the API the newest result is of."""
-        return str(self.records(stream)[-1]["api"]["stream_id"])
+        return str(self.newest(stream)[-1]["api"]["stream_id"])
 
     async def fresh(self, within: float) -> float:
         """Wait until each stream has a result about a picture that was taken after now; how long that took."""
@@ -95,9 +106,13 @@ class Device:
             await eventually(partial(self._newer, stream, wall), f"a fresh result of {stream}", left)
         return time.monotonic() - began
 
+    def is_fresh(self, wall: float) -> bool:
+        """Whether each stream has a result about a picture that was taken after then, in seconds since the epoch."""
+        return all(self._newer(stream, wall) for stream in self.streams)
+
     def _newer(self, stream: str, wall: float) -> bool:
         """Whether the newest result is about a picture that was taken after then, in seconds since the epoch."""
-        for record in reversed(self.records(stream)):
+        for record in reversed(self.newest(stream)):
             if record["ok"] and (age := _AGE.search(record["text"])):
                 return datetime.fromisoformat(record["received_at"]).timestamp() - int(age[1]) / 1000 > wall
         return False
