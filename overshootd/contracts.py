@@ -323,6 +323,9 @@ class Publishers(Protocol):
 
     def __call__(self, plan: PublishPlan) -> Publisher: ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What somebody should see to before it fails, in sentences."""
+
     def joined(self) -> None:
         """A publisher connected."""
 

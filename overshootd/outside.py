@@ -17,10 +17,12 @@ from overshootd.api.v02 import V02
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import StreamConfig
 from overshootd.config.secret import Redactor, Secret
+from overshootd.config.transports import LiveKitTransport, RoomLogin
 from overshootd.contracts import Api, Log, Paths, Publishers
 from overshootd.network import Network
 from overshootd.paths import Change
 from overshootd.publish.choose import Encoders, StreamPublishers, Transports
+from overshootd.publish.managed import OwnRoom
 from overshootd.resolver import Resolver
 from overshootd.status import PathState
 
@@ -99,7 +101,17 @@ class Outside:
 
     def publishers(self, name: str, config: StreamConfig) -> Publishers:
         log = self._log.bind(stream=name)
-        return StreamPublishers(config, self._transports, self._encoders, log)
+        return StreamPublishers(config, self._transports, self._encoders, log, self._own_room(name, config))
+
+    def _own_room(self, name: str, config: StreamConfig) -> OwnRoom | None:
+        if not isinstance(config.transport, LiveKitTransport):
+            return None
+        return OwnRoom(config.transport, config.room_login, lambda: self._login_of(name), self._redactor.remember)
+
+    def _login_of(self, name: str) -> RoomLogin | None:
+        """The way into the stream's own room as the configuration has it now."""
+        config = load(self._path, os.environ).streams.get(name)
+        return None if config is None else config.room_login
 
     async def close(self) -> None:
         await self._encoders.close()

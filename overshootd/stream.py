@@ -31,7 +31,6 @@ from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.presence import Presence
 from overshootd.records import Records
 from overshootd.route import Kind, Routes
-from overshootd.status import StreamState
 
 CREATE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 5.0
@@ -78,7 +77,7 @@ async def attempt(parts: Parts) -> NoReturn:
             tasks.create_task(presence.run(), name="publish")
             tasks.create_task(_deliver(session, parts, presence), name="results")
             tasks.create_task(_better(parts.publishers), name="better transport")
-            tasks.create_task(_show_lease(session, parts.records.state), name="show the lease")
+            tasks.create_task(_show(session, parts), name="show what is known")
     except BaseExceptionGroup as group:
         if group.subgroup(Congested):
             parts.routes.remember_congestion()
@@ -188,11 +187,12 @@ async def _deliver(session: Session, parts: Parts, presence: Presence) -> None:
             await parts.records.result(result, session.stream_id)
 
 
-async def _show_lease(session: Session, state: StreamState) -> NoReturn:
+async def _show(session: Session, parts: Parts) -> NoReturn:
     """For whoever asks, which is at any time."""
+    state = parts.records.state
     try:
         while True:
-            lease = session.lease
+            lease, state.notes = session.lease, parts.publishers.notes()
             state.keepalive_sent, state.lease_until, state.token_at = lease.sent, lease.until, lease.token
             await asyncio.sleep(SHOW_SECONDS)
     finally:

@@ -18,6 +18,7 @@ from overshootd.publish.fallback import Fallback
 from overshootd.publish.hardware import HardwarePublisher
 from overshootd.publish.ice import DEFAULTS, IceServers
 from overshootd.publish.livekit import LiveKit
+from overshootd.publish.managed import ManagedPublisher, OwnRoom
 
 if TYPE_CHECKING:
     from overshootd.publish.webrtc import WebRtc
@@ -122,7 +123,11 @@ class Transports:
 class StreamPublishers:
     """The publishers of one stream. Satisfies contracts.Publishers."""
 
-    def __init__(self, config: StreamConfig, transports: Transports, encoders: Encoders, log: Log) -> None:
+    def __init__(
+        self, config: StreamConfig, transports: Transports, encoders: Encoders, log: Log, room: OwnRoom | None = None
+    ) -> None:
+        """`room`: the user's own, where the transport is livekit."""
+        self._room = room
         self._fixed = None if config.transport.type == "auto" else config.transport.type
         self._transports, self._encoders, self._log = transports, encoders, log
         self._ice = IceServers(DEFAULTS if config.ice is None else tuple(map(_server, config.ice)))
@@ -136,6 +141,9 @@ class StreamPublishers:
     @property
     def rejoins(self) -> bool:
         return self.transport != "webrtc"
+
+    def notes(self) -> tuple[str, ...]:
+        return () if self._room is None else tuple(self._room.notes(time.time()))
 
     def joined(self) -> None:
         self._fallback.joined()
@@ -171,6 +179,8 @@ class StreamPublishers:
                 return self._transports.livekit.publisher(plan, self._log)
             case "webrtc":
                 return self._transports.webrtc.publisher(plan, self._ice, self._log)
+            case "livekit" if self._room is not None:
+                return ManagedPublisher(self._transports.livekit.publisher(plan, self._log), self._room)
             case other:
                 raise AssertionError(other)
 

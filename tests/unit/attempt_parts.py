@@ -175,6 +175,9 @@ class Publishers:
         self.made.append(self.ready.pop(0) if self.ready else Publisher())
         return self.made[-1]
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def joined(self) -> None: ...
 
     def not_joined(self) -> bool:

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "resolver": set(),
     "sight": {"contracts", "config", "pacing"},
     "pictures": {"contracts", "errors", "config", "status", "sight", "capture", "ffmpeg", "control"},
-    "stream": {"contracts", "errors", "pacing", "presence", "records", "route", "status"},
+    "stream": {"contracts", "errors", "pacing", "presence", "records", "route"},
     "supervisor": {"contracts", "errors", "backoff", "records", "status"},
     "control": {"", "contracts", "errors", "backoff", "clock", "config", "condition", "memory", "status"},
     "daemon": {
