@@ -157,19 +157,20 @@ def _ways_problems(node: Node) -> Iterator[Problem]:
             yield node.map[given[0]].key_problem(f"{given[0]} goes with {lacking[0]}: {WHAT_FOR[lacking[0]]}")
 
 
-def _participant(draft: TransportDraft) -> tuple[object, ...] | None:
-    """Who this device is in which room; None where that is not known."""
+def _participant(draft: TransportDraft) -> tuple[str, str, str] | None:
+    """Who this device is in which room on which server; None where that is not known."""
     url, room, identity = (draft.node.get(key) for key in ("url", *NAMES))
+    texts = [node.value if node and isinstance(node.value, str) else "" for node in (url, room, identity)]
     if draft.login.publish_token:
         with suppress(NoToken):
             token = read(draft.login.publish_token.reveal())
-            return (url and url.value, token.room, token.identity)
-    return (url and url.value, room.value, identity.value) if room and identity else None
+            texts[1:] = token.room, token.identity
+    return (texts[0], texts[1], texts[2]) if all(texts) else None
 
 
 def doubled(transports: Mapping[str, TransportDraft]) -> Iterator[tuple[str, Problem]]:
     """Of the transports of streams that are to run, those with which one stream throws another out of its room."""
-    taken: dict[tuple[object, ...], str] = {}
+    taken: dict[tuple[str, str, str], str] = {}
     for name, draft in transports.items():
         kind, who = draft.node.get("type"), _participant(draft)
         if kind is None or kind.value != "livekit" or who is None:

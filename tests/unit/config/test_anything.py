@@ -20,6 +20,7 @@ from overshootd.config.cameras import (
 )
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import ClipProcessing, ConfigFile, FileSink, InferenceConfig, PublishConfig, WrittenStream
+from overshootd.config.transports import IceServerConfig, LiveKitTransport
 
 NAMES = sorted(
     {*ConfigFile.model_fields, *WrittenStream.model_fields, *InferenceConfig.model_fields, *PublishConfig.model_fields}
@@ -28,6 +29,9 @@ NAMES = sorted(
 CAMERA_KEYS = sorted(
     {*V4l2Camera.model_fields, *Picamera2Camera.model_fields, *RtspCamera.model_fields, *CommandCamera.model_fields}
     | {*ArgusCamera.model_fields, *Recovery.model_fields, *Rectangle.model_fields, *Polygon.model_fields, "path", "env"}
+)
+TRANSPORT_KEYS = sorted(
+    {*LiveKitTransport.model_fields, *IceServerConfig.model_fields, "ice_servers", "env", "file"} - {"type"}
 )
 KINDS = st.sampled_from(["test", "file", "v4l2", "picamera2", "rtsp", "command", "argus"])
 PASSWORD = "hunter2"
@@ -54,11 +58,11 @@ CAMERAS = st.builds(
 )
 
 
-def loaded_from(content: bytes, environ: dict[str, str]) -> Loaded:
+def loaded_from(content: bytes, environ: dict[str, str], now: float | None = None) -> Loaded:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "x.yaml"
         path.write_bytes(content)
-        return load(path, environ)
+        return load(path, environ, now=now)
 
 
 def is_sound(loaded: Loaded) -> bool:
@@ -128,3 +132,39 @@ def test_any_camera_is_taken_or_told_and_its_password_never(camera: dict[str, An
     assert PASSWORD not in "".join(map(str, loaded.problems))
     for config in [*(s.camera for s in loaded.streams.values()), *(c.config for c in loaded.cameras.values())]:
         assert not isinstance(config, RtspCamera) or PASSWORD not in config.url
+
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwaSJ9.hunter2"
+TRANSPORT_WORDS = st.sampled_from(
+    ["P", "T", "NONE", "auto", "livekit", "wss://rooms", f"wss://u:{PASSWORD}@rooms", f"http://x?token={PASSWORD}",
+     "stun:s", "turn:t", f"turn:u:{PASSWORD}@t", "{device}", "{stream}-{x}", "wss://[", "wss://x:99999999999"]
+)  # fmt: skip
+TRANSPORT_VALUES = st.recursive(
+    SCALARS | TRANSPORT_WORDS | st.sampled_from([{"env": "P"}, {"env": "T"}, {"env": "NONE"}]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(TRANSPORT_KEYS), inner, max_size=4),
+    max_leaves=8,
+)
+TRANSPORTS = st.builds(
+    lambda kind, entries: {**entries, "type": kind},
+    st.sampled_from(["auto", "native", "webrtc", "livekit", "livekit"]),
+    st.dictionaries(st.sampled_from(TRANSPORT_KEYS), TRANSPORT_VALUES, max_size=6),
+)
+
+
+@settings(max_examples=300, deadline=None)  # it meets the disk
+@given(TRANSPORTS, st.booleans(), st.none() | st.floats(0, 4e9))
+def test_any_transport_is_taken_or_told_and_its_secrets_never(
+    transport: dict[str, Any], as_default: bool, now: float | None
+) -> None:
+    stream: dict[str, Any] = {
+        "camera": {"type": "test"},
+        "processing": {"interval_seconds": 1},
+        "inference": {"prompt": "x", "model": "y"},
+    }
+    tree: dict[str, Any] = {"streams": {"s": stream, "t": dict(stream)}}
+    (tree.setdefault("defaults", {}) if as_default else stream)["transport"] = transport
+    environ = {"OVERSHOOT_API_KEY": "x", "P": PASSWORD, "T": TOKEN}
+    loaded = loaded_from(yaml.safe_dump(tree).encode("utf-8", "replace"), environ, now)
+    assert is_sound(loaded)
+    assert bool(loaded.broken) == bool(loaded.problems)
+    assert PASSWORD not in "".join(map(str, [*loaded.problems, *loaded.warnings, *loaded.streams.values()]))

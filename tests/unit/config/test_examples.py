@@ -14,13 +14,15 @@ from tests.unit.config.texts import CLIP, GOOD, KEY
 
 CONFIG = Path(__file__).parents[3] / "config"
 EXAMPLES = sorted(CONFIG.rglob("*.yaml"))
+ENVIRON = {**KEY, "LIVEKIT_API_SECRET": "x" * 32, "RELAY_PASSWORD": "x"}
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
 
 
 @pytest.mark.parametrize("path", [CONFIG, *(path for path in EXAMPLES if path.parent.name != "streams.d")], ids=str)
 def test_check_accepts_it(path: Path) -> None:
     out = io.StringIO()
-    assert check(path, KEY, as_json=False, out=out) == 0, out.getvalue()
+    assert check(path, ENVIRON, as_json=False, out=out) == 0, out.getvalue()
+    assert "warning" not in out.getvalue()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=str)
@@ -58,7 +60,8 @@ def test_nothing_stands_beside_a_ref_where_draft_07_overlooks_it() -> None:
     "text",
     [GOOD, CLIP, "streams:\n", GOOD + "    labels:\n", "x-note: [1]\n" + GOOD, GOOD + "    x-note: 1\n",
      "defaults: {inference: {model: m}}\nstreams: {s: {processing: {delay_seconds: 3}, transport: native}}\n",
-     GOOD + "    publish: {size: 640x360, fps: auto}\n"],
+     GOOD + "    publish: {size: 640x360, fps: auto}\n", "limits: {memory_mb: 0}\n", "limits:\n",
+     "defaults: {transport: {type: livekit, url: wss://x}}\nstreams: {s: {transport: {type: livekit, room: x}}}\n"],
 )  # fmt: skip
 def test_what_check_accepts_the_schema_accepts(text: str) -> None:
     VALIDATOR.validate(yaml.safe_load(text))
@@ -69,7 +72,9 @@ def test_what_check_accepts_the_schema_accepts(text: str) -> None:
     ["stream: {}\n", "api: {version: v1beta}\n", GOOD + "    modus: frame\n", GOOD.replace("seconds: 2", "seconds: 75"),
      GOOD.replace("{type: test}", "{type: v4l2}"), GOOD + "    publish: {size: big}\n", "api: {key: ovs_x}\n",
      GOOD + "    crop: {x: 0}\n", GOOD + "    masks: [{points: [[0, 0], [1, 1]]}]\n",
-     GOOD + "    publish: {passthrough: 1}\n"],
+     GOOD + "    publish: {passthrough: 1}\n", GOOD + "    transport: rtmp\n", "limits: {memory_mb: -1}\n",
+     GOOD + "    transport: {type: native, url: wss://x}\n", GOOD + "    transport: {type: livekit, url: 'a b'}\n",
+     GOOD + "    transport: {type: webrtc, ice_servers: [{}]}\n"],
 )  # fmt: skip
 def test_the_schema_refuses_what_check_refuses(text: str) -> None:
     assert not VALIDATOR.is_valid(yaml.safe_load(text))

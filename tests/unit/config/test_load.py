@@ -95,6 +95,11 @@ def test_no_stream_at_all_is_fine_and_needs_no_key(load_text: Load) -> None:
     assert (loaded.problems, loaded.hopeless) == ((), False)
 
 
+@pytest.mark.parametrize(("limits", "mb"), [("{}", 500), ("", 500), ("{memory_mb: }", 500), ("{memory_mb: 0}", 0)])
+def test_memory_has_a_limit_unless_told_otherwise(load_text: Load, limits: str, mb: int) -> None:
+    assert load_text(f"limits: {limits}\n{GOOD}").limits.memory_mb == mb
+
+
 # -- one bad stream does not stop the others ---------------------------------------------------------------------------
 
 
@@ -122,7 +127,9 @@ def test_a_double_key_deep_in_a_stream_breaks_it(load_text: Load) -> None:
     assert (set(loaded.broken), [p.key for p in loaded.problems]) == ({"s"}, ["streams.s.processing.interval_seconds"])
 
 
-@pytest.mark.parametrize("mistake", ["cameras: {unused: {type: nonsense}}", "brokers: {}", "nonsense: 1"])
+@pytest.mark.parametrize(
+    "mistake", ["cameras: {unused: {type: nonsense}}", "brokers: {}", "nonsense: 1", "limits: {memory_mb: 1}"]
+)
 def test_a_mistake_that_concerns_no_stream_breaks_none(load_text: Load, mistake: str) -> None:
     loaded = load_text(f"{mistake}\n{GOOD}")
     assert (len(loaded.problems), set(loaded.streams), loaded.hopeless) == (1, {"s"}, False)

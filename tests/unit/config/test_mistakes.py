@@ -86,6 +86,12 @@ MISTAKES = [
     ("streams:\n", "api: {base_url: 'https://u:p@x/v0.2'}\nstreams:\n", "the API takes the key from api.key"),
     ("streams:\n", "api: {base_url: 'https://x/v0.2?a=b'}\nstreams:\n", "a base URL has no ? and no #"),
     ("streams:\n", "api: {version: 2}\nstreams:\n", "2 is no version; use v0.2"),
+    ("streams:\n", "limits: {memory_mb: 100}\nstreams:\n", "too small: one stream takes about 140 MB; give at l"),
+    ("streams:\n", "limits: {memory_mb: -1}\nstreams:\n", "-1 is too small; allowed is at least 0"),
+    ("streams:\n", "limits: {memory_mb: 0.5}\nstreams:\n", "expected a whole number"),
+    ("streams:\n", "limits: {memory: 500}\nstreams:\n", "unknown key; did you mean memory_mb?"),
+    ("streams:\n", "limit: {memory_mb: 500}\nstreams:\n", "unknown key; did you mean limits?"),
+    ("streams:\n", "limits: 500\nstreams:\n", "expected a mapping"),
 ]  # fmt: skip
 
 
