@@ -21,8 +21,9 @@ import pytest
 from overshootd.config.secret import Redactor, Secret
 from overshootd.control.claim import Taken, claimed
 from overshootd.control.client import NoAnswer, NoDaemon, ask
+from overshootd.control.hangup import LOOK_SECONDS
 from overshootd.control.server import CLIENTS, Bounds, Control
-from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotUnderstood, Refusal
+from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotMeant, NotUnderstood, Refusal
 from overshootd.errors import Transient
 from tests.integration.daemon_bed import eventually
 from tests.integration.sink_lab import RememberingLog, foreign_directory, unprivileged
@@ -251,7 +252,7 @@ async def test_a_daemon_with_another_state_directory_is_not_the_one_that_is_mean
     async with control(path, log):
         mine = str(path.parent)
         assert await asked(path, "echo", {"word": "x", "state_dir": mine}) == {"said": "x"}
-        with pytest.raises(Refusal, match=f"its state_dir is {mine}"):
+        with pytest.raises(NotMeant, match=f"its state_dir is {mine}"):
             await asked(path, "echo", {"word": "x", "state_dir": "/elsewhere"})
 
 
@@ -323,6 +324,46 @@ async def test_a_handler_that_hangs_is_given_up(path: Path, log: RememberingLog)
     async with control(path, log, QUICK, hang=hang):
         assert await told(path, b'{"command": "hang"}\n') == {"error": "no answer within 0.2 s"}
         assert ended.is_set()
+
+
+async def test_whoever_hangs_up_is_not_worked_for(path: Path, log: RememberingLog) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang(request: Json) -> Json:
+        begun.set()
+        try:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        finally:
+            ended.set()
+
+    async with control(path, log, hang=hang):
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "hang"}\n')
+        await begun.wait()
+        writer.close()
+        await ended.wait()
+        await eventually(lambda: log.lines, "it is told")
+        assert "gone before the answer came" in log.lines[0]
+
+
+async def test_whoever_only_has_nothing_more_to_say_is_answered(path: Path, log: RememberingLog) -> None:
+    """`echo … | socat - UNIX-CONNECT:…` closes its own half at once."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Json) -> Json:
+        begun.set()
+        await go.wait()
+        return {}
+
+    async with control(path, log, wait=wait):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "wait"}\n')
+        writer.write_eof()
+        await begun.wait()
+        await asyncio.sleep(2 * LOOK_SECONDS)  # it looks meanwhile, which nothing else can tell
+        go.set()
+        assert await reader.readline() == b'{"ok": {}}\n'
+        writer.close()
 
 
 async def test_an_answer_that_nobody_takes_is_thrown_away(path: Path, log: RememberingLog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_secrets_are_masked_in_every_text_of_an_answer_and_spoil_nothing(secret:
     answer = {"state": "x", "none": None, "list": [{"why": f"no answer from rtsp://u:{secret}@cam"}, (secret,)]}
     read = read_answer(done_line(answer, Redactor([Secret(secret)]).redact))
     assert read == {"state": "x", "none": None, "list": [{"why": "no answer from rtsp://u:***@cam"}, ["***"]]}
+
+
+@given(st.binary())
+def test_bytes_come_in_base64_whatever_letters_a_password_has(content: bytes) -> None:
+    line = done_line({"base64": content, "why": "A"}, lambda text: text.replace("A", "***"))
+    answer = read_answer(line)
+    assert base64.b64decode(answer["base64"], validate=True) == content
+    assert answer["why"] == "***"
 
 
 @given(VALUES)

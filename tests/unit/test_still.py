@@ -33,6 +33,15 @@ def test_it_is_a_jfif_file() -> None:
     assert content.endswith(b"\xff\xd9")
 
 
+def test_one_that_would_be_too_large_has_less_quality() -> None:
+    noise = np.random.default_rng(1).integers(16, 236, 640 * 480 * 3 // 2, np.uint8)
+    noisy = Picture(noise.data, 640, 480, PixelFormat.I420, 0)
+    best = len(jpeg(noisy))
+    assert len(jpeg(noisy, best)) == best
+    assert best // 3 < len(jpeg(noisy, best - 1)) < best - 1
+    assert 0 < len(jpeg(noisy, 1)) < best // 3, "the least there is"
+
+
 def test_another_layout_is_refused() -> None:
     with pytest.raises(ValueError, match="i420 is expected"):
         jpeg(Picture(b"", 64, 48, PixelFormat.NV12, 0))
