@@ -13,7 +13,7 @@ from tests.integration import daemon_bed
 from tests.net.certificates import authority
 from tests.net.device import Device
 from tests.net.gateway import KEY, Gateway, gateway
-from tests.net.judge import Life, longest_gap, most_at_a_time
+from tests.net.judge import Life, longest_gap, most_at_a_time, told
 from tests.net.lab import Lab, lab
 
 START_BOUND = 45.0
@@ -105,13 +105,15 @@ async def bed(
         (folder / "key").write_text(KEY + "\n")
         device = Device(net.device, folder, settings, environ)
         stack.push_async_callback(device.stack.aclose)
-        if start:
-            await device.start()
-            await device.fresh(START_BOUND)
         try:
+            if start:
+                await device.start()
+                await device.fresh(START_BOUND)
             yield Bed(net, server, device, streams)
         except AssertionError as error:
             error.add_note(f"the daemon said:\n{_tail(device.log)}\nthe simulator said:\n{_tail(server.log)}")
+            now = time.monotonic()
+            error.add_note("\n".join(["its ledger says:", *(told(life, now) for life in await server.lives())]))
             raise
 
 

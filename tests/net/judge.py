@@ -40,3 +40,19 @@ def most_at_a_time(streams: Sequence[Life]) -> int:
         now += change
         most = max(most, now)
     return most
+
+
+def told(life: Life, now: float) -> str:
+    """One line of it, for whoever looks for the reason of a failure; seconds before now."""
+    ended = "alive" if life.ended is None else f"ended {now - life.ended:.1f} s ago ({life.end_reason})"
+    last = [f"{now - times[-1]:.1f}" if times else "never" for times in (life.frames, life.results)]
+    gaps = [f"{at - now:.1f}: {gap:.1f} s" for at, gap in _gaps(life.frames)]
+    return (
+        f"{life.stream_id}: created {now - life.created:.1f} s ago, {ended}; last frame {last[0]}, last result sent "
+        f"{last[1]}; without a frame at {', '.join(gaps) or 'no time'}"
+    )
+
+
+def _gaps(times: Sequence[float]) -> list[tuple[float, float]]:
+    """When nothing came for a second or more: from when, and how long."""
+    return [(before, after - before) for before, after in pairwise(times) if after - before >= 1.0]

@@ -42,7 +42,7 @@ from tests.net import nat
 from tests.net.names import names
 from tests.net.namespaces import COMMAND_SECONDS, Namespace, namespace
 from tests.net.portal import portal
-from tests.net.weather import FIXED, NAMES, Name, Uplink, Weather, ruleset
+from tests.net.weather import FIXED, NAMES, Name, Uplink, Weather, ruleset, shut
 
 SERVER = {4: "10.81.9.2", 6: "fd81:9::2"}
 HOST = "api.lab"
@@ -61,6 +61,7 @@ class Lab:
     versions: Sequence[int] = (4,)
     now: Weather = field(default_factory=Weather)
     relays: dict[Name, AsyncExitStack] = field(default_factory=dict)
+    """What delays an uplink, while it is delayed."""
 
     @property
     def address(self) -> str:
@@ -119,15 +120,15 @@ class Lab:
 
     async def _become(self, weather: Weather) -> None:
         before, self.now = self.now, weather
+        turned = {name for name in NAMES if weather.uplinks[name].delay != before.uplinks[name].delay}
+        if turned:  # nothing passes while its way is half the old one: a flow that began then would stay untranslated
+            await self.router.run("nft", "-f", "-", stdin=ruleset(shut(weather, turned)))
+        for name in turned:
+            await self._delay(name, weather.uplinks[name].delay)
         for name in NAMES:
             if weather.uplinks[name].kbps != before.uplinks[name].kbps:
                 await self._narrow(name, weather.uplinks[name].kbps)
-            if weather.uplinks[name].delay and weather.uplinks[name].delay != before.uplinks[name].delay:
-                await self._delay(name, weather.uplinks[name].delay)
         await self.router.run("nft", "-f", "-", stdin=ruleset(weather))
-        for name in NAMES:
-            if before.uplinks[name].delay and not weather.uplinks[name].delay:
-                await self._undelay(name)
 
     async def _narrow(self, name: Name, kbps: int | None) -> None:
         for end in (self.device, self.router):
@@ -138,19 +139,18 @@ class Lab:
                 await end.run("tc", "qdisc", "replace", "dev", name, "root", *tbf)
 
     async def _delay(self, name: Name, seconds: float) -> None:
-        await self._undelay(name)
+        if (relay := self.relays.pop(name, None)) is not None:
+            for version in (4, 6):
+                await self.router.ip(*_detour(name, "del", version), version=version)
+            await relay.aclose()
+        if not seconds:
+            return
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(_relay(self.router, f"slow-{name}", seconds))
             await self.router.ip(f"link set dev slow-{name} up")
             for version in (4, 6):
                 await self.router.ip(*_detour(name, "add", version), version=version)
             self.relays[name] = stack.pop_all()
-
-    async def _undelay(self, name: Name) -> None:
-        if (relay := self.relays.pop(name, None)) is not None:
-            for version in (4, 6):
-                await self.router.ip(*_detour(name, "del", version), version=version)
-            await relay.aclose()
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ async def lab(folder: Path, *, versions: Sequence[int] = (4,)) -> AsyncIterator[
         await router.run("nft", "-f", "-", stdin=FIXED + ruleset(net.now))
         await stack.enter_async_context(names(server, {HOST: [SERVER[version] for version in versions]}))
         await stack.enter_async_context(portal(router))
-        stack.push_async_callback(_close_relays, net)
+        stack.push_async_callback(net.weather)  # which ends what makes it
         await net.route("a")
         yield net
 
@@ -230,8 +230,3 @@ async def _relay(router: Namespace, name: str, seconds: float) -> AsyncIterator[
         if relay.returncode is None:
             relay.kill()
         await relay.communicate()
-
-
-async def _close_relays(net: Lab) -> None:
-    for name in NAMES:
-        await net._undelay(name)

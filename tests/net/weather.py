@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Name = Literal["a", "b"]
@@ -73,6 +73,14 @@ table inet fixed {
 """
 """The router as a provider's: addresses are translated, foreign ones (of the other uplink) do not leave, and what
 belongs to no flow is lost silently, on both sides."""
+
+
+def shut(weather: Weather, names: Collection[Name]) -> Weather:
+    """The same, but that nothing passes over these uplinks."""
+    uplinks = {
+        name: replace(uplink, dead=True) if name in names else uplink for name, uplink in weather.uplinks.items()
+    }
+    return replace(weather, uplinks=uplinks)
 
 
 def ruleset(weather: Weather) -> str:
