@@ -67,8 +67,8 @@ def _status_arguments(command: argparse.ArgumentParser) -> None:
 
 def _snapshot_arguments(command: argparse.ArgumentParser) -> None:
     command.description = (
-        "Writes what the stream would publish now, masked and cropped, as a JPEG. It opens the camera itself, so the "
-        "daemon must not have it."
+        "Writes what the stream would publish now, masked and cropped, as a JPEG. The daemon is asked when it has the "
+        "camera, else the camera is opened."
     )
     command.add_argument("name", metavar="STREAM|CAMERA", help="a stream; when there is none of this name, a camera")
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="the JPEG file; - is standard output")
