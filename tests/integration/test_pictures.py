@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from overshootd.config.load import Loaded, load
-from overshootd.contracts import Picture
+from overshootd.contracts import AccessUnit, Media, Picture
 from overshootd.control.picture import NotHad, read_picture
 from overshootd.control.wire import Json, NotUnderstood
 from overshootd.errors import CameraLost, FrameSpoiled
 from overshootd.pictures import Pictures
 from overshootd.sight import find
 from overshootd.status import CameraNow
-from tests.integration.feed_bench import BOUND, SMALL, Bench, bench, until
+from tests.integration.feed_bench import BOUND, ENCODED, SMALL, Bench, Script, bench, unit, until
 
 CAMERAS = """
 cameras:
@@ -44,19 +44,25 @@ class Asking:
     it: Bench
     answer: Pictures
 
-    def begin(self, name: str = "yard", timeout: float = BOUND) -> asyncio.Task[Json]:
-        return asyncio.create_task(self._ask({"name": name, "timeout": timeout}))
+    def begin(self, name: str = "yard", timeout: float = BOUND, fingerprint: str = "") -> asyncio.Task[Json]:
+        return asyncio.create_task(self._ask({"name": name, "timeout": timeout, "fingerprint": fingerprint}))
 
     async def _ask(self, request: Json) -> Json:
         return await self.answer(request)
 
     async def fed(self, asked: asyncio.Task[Json]) -> Json:
         """The answer, with frames as long as it takes."""
-        async with asyncio.timeout(BOUND):
-            while not asked.done():
-                self.it.script.steps.put(len(self.it.script.made) + 1)
-                await asyncio.wait([asked], timeout=0.02)
+        await self.feed(asked.done)
         return asked.result()
+
+    async def feed(self, done: Callable[[], bool]) -> None:
+        """Frames until something has come of them."""
+        async with asyncio.timeout(BOUND):
+            for number in itertools.count(1):
+                if done():
+                    return
+                self.it.script.steps.put(number)
+                await asyncio.sleep(0.01)  # the frame interval
 
 
 def asking(it: Bench, loaded: Loaded, state: str = "live", why: str = "") -> Asking:
@@ -103,6 +109,20 @@ def spoil(count: int) -> Callable[[int, int, int], bytes]:
     return paint
 
 
+async def test_a_stream_that_passes_video_on_misses_nothing(loaded: Loaded) -> None:
+    async with bench(Script(format=ENCODED)) as it:
+        stream = await it.live(unit(0, keyframe=True))
+        stream.start_encoded()
+        it.script.paint = spoil(2)  # what refers to frames that were not decoded
+        asked = asking(it, loaded).begin()
+        given, passed_on = list[AccessUnit](), list[Media]()
+        while not asked.done():
+            given.append(unit(len(given) + 1, keyframe=True))
+            passed_on.append(await it.give(stream, given[-1]))
+        assert passed_on == given and len(given) > 2
+        assert asked.result()["type"] == "image/jpeg"
+
+
 async def test_a_camera_that_is_lost_is_not_waited_for(loaded: Loaded) -> None:
     async with bench() as it:
         await it.live(0)
@@ -113,7 +133,10 @@ async def test_a_camera_that_is_lost_is_not_waited_for(loaded: Loaded) -> None:
 async def test_a_camera_that_is_lost_meanwhile_is_told(loaded: Loaded) -> None:
     async with bench() as it:
         await it.live(0)
-        asked = asking(it, loaded).begin("a")
+        it.script.paint = spoil(1000)
+        asks = asking(it, loaded)
+        asked = asks.begin("a")
+        await asks.feed(lambda: len(it.script.made) > 0)
         it.script.steps.put(CameraLost("unplugged"))
         with pytest.raises(CameraLost, match=r"^a has no picture: unplugged$"):
             await asked
@@ -148,11 +171,12 @@ async def test_encoding_keeps_nobody_waiting(loaded: Loaded, monkeypatch: pytest
     monkeypatch.setattr("overshootd.pictures._jpeg", slow)
     async with bench() as it:
         stream = await it.start()
-        asked = asking(it, loaded).begin()
-        await asyncio.sleep(0)
-        it.script.steps.put(1)
-        await until(encoding.is_set, "it is being encoded")
-        assert (await it.give(stream, 2)).captured_ns in (1, 2)
+        asks = asking(it, loaded)
+        asked = asks.begin()
+        await asks.feed(encoding.is_set)
+        it.script.steps.put(10_000)
+        while (await stream.next()).captured_ns != 10_000:
+            pass  # an older one, which nobody has taken
         assert not asked.done()
         go.set()
         assert (await asked)["base64"] == b""
@@ -188,8 +212,8 @@ async def test_whoever_takes_the_name_for_the_same_is_shown_it(loaded: Loaded) -
         sight = find(loaded, "a")
         assert sight is not None
         asks = asking(it, loaded)
-        asked = asyncio.create_task(asks._ask({"name": "a", "fingerprint": sight.fingerprint}))
-        assert base64.b64encode((await asks.fed(asked))["base64"])
+        answer = await asks.fed(asks.begin("a", fingerprint=sight.fingerprint))
+        assert answer["base64"].startswith(b"\xff\xd8"), "a JPEG"
 
 
 async def test_wrong_words_are_said_to_be(loaded: Loaded) -> None:
