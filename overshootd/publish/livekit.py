@@ -20,6 +20,7 @@ from livekit.rtc.participant import PublishTrackError
 from overshootd.access import NoToken, read
 from overshootd.contracts import Log, Media, Picture, PublishPlan, PublishStats, PublishTarget, Target, Wish
 from overshootd.errors import Transient
+from overshootd.publish.first import within_reach
 from overshootd.publish.health import Counters, Health
 from overshootd.publish.source import options, source_for
 from overshootd.remedy import explained
@@ -28,8 +29,6 @@ LOOK_SECONDS = 0.5
 """How often the path is looked at; a look took 0.3 ms."""
 
 PUBLISH_TIMEOUT = 15.0
-FIRST_SECONDS = 20.0
-"""For the first frame after the join, which is paid for: network cameras are sold with 10 s between keyframes."""
 FIRST_FRAME_SECONDS = 0.1
 STATS_TIMEOUT = 2.0
 LAST_STATS_TIMEOUT = 0.5
@@ -153,20 +152,10 @@ class LiveKitPublisher:
         except rtc.ConnectError as error:
             raise Transient(f"joining the room failed: {explained(error.message, target.url)}") from error
         self._host = urlsplit(target.url).hostname or ""
-        media = await self._within_reach(first)
+        media = await within_reach(first)
         self.push(media)
         await self._publish()
         await self._until_encoded(media)
-
-    async def _within_reach(self, first: Callable[[], Awaitable[Media]]) -> Media:
-        try:
-            async with asyncio.timeout(FIRST_SECONDS):
-                return await first()
-        except TimeoutError as error:
-            raise Transient(
-                f"the camera gave nothing to begin with for {FIRST_SECONDS:g} s; "
-                "if it encodes, let it send a keyframe every 2 s"
-            ) from error
 
     async def _publish(self) -> None:
         try:

@@ -93,7 +93,10 @@ class Routes:
         if not self._gateway.knows(_stream_id(request)):
             raise ApiError(404, "stream_not_found", "there is no such stream")
         socket = new_socket()
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:  # the client has gone meanwhile
+            return socket
         await self._serve(request, socket)
         return socket
 
