@@ -72,7 +72,11 @@ class V02:
             "inference": dict(spec.inference),
         }
         sent = time.monotonic()
-        created = _expect(Operation.CREATE, await self.call("POST", "/streams", body))
+        answer = await self.call("POST", "/streams", body)
+        if spec.source.get("type") == "livekit" and isinstance(answer, HttpAnswer) and answer.status == 400:
+            # The API joins the user's room before it answers: a room server that is away is no wrong configuration.
+            raise Transient(f"the API does not get into the room, or wants another configuration (400 {answer.error})")
+        created = _expect(Operation.CREATE, answer)
         if not _text(stream_id := created.get("stream_id")):
             raise Transient("create: the answer names no stream")
         target = self._target(created)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from overshootd.publish.livekit import LiveKit
 from overshootd.publish.managed import ManagedPublisher, OwnRoom
 from overshootd.publish.tokens import PUBLISH_SECONDS, publish_token, watch_token
 from overshootd.simulator.livekit_child import LiveKitChild
-from tests.integration.daemon_bed import KEY, MODEL, Simulator, simulator
+from tests.integration.daemon_bed import KEY, MODEL, Json, Simulator, config, daemon, eventually, simulator
 from tests.integration.gateway_lab import until
 
 PLAN = PublishPlan(fps=10.0, width=320, height=240, max_bitrate=300_000, codec="vp8")
@@ -146,3 +147,42 @@ async def test_a_join_that_the_server_refuses_is_told_as_such(child: LiveKitChil
         with pytest.raises(Refused, match=rf"does not let us in \(token .* {why}\): api_key and api_secret must be"):
             await publisher.connect(None, give)
         await publisher.close()
+
+
+# -- the whole daemon --------------------------------------------------------------------------------------------------
+
+
+def configured(folder: Path, gateway: Simulator, server: LiveKitChild) -> Json:
+    (folder / "secret").write_text(server.secret)
+    room = {"url": server.url, "api_key": server.key, "api_secret": {"file": str(folder / "secret")}}
+    return config(folder, gateway.base_url, one={"transport": {"type": "livekit", **room}})
+
+
+async def test_results_come_of_the_user_s_room_and_go_on_after_the_daemon_was_killed(
+    child: LiveKitChild, media_net: str, tmp_path: Path
+) -> None:
+    async with simulator(tmp_path, "--advertise", media_net) as gateway:
+        written = configured(tmp_path, gateway, child)
+        async with daemon(tmp_path, written) as running:
+            await running.more_results(4)
+            await running.end(signal.SIGKILL)
+        seen = await frames(gateway)
+        async with daemon(tmp_path, written) as running:
+            await arrived(gateway, seen + 5)
+            assert await running.end() == 0
+            assert "eyJ" not in running.said()
+        (only,) = await gateway.streams()
+        assert (only["source"], only["end_reason"]) == ("livekit", "client_requested")
+
+
+async def test_a_room_server_that_is_away_when_a_stream_is_made_is_waited_for(
+    child: LiveKitChild, media_net: str, tmp_path: Path
+) -> None:
+    await child.kill()
+    async with (
+        simulator(tmp_path, "--advertise", media_net) as gateway,
+        daemon(tmp_path, configured(tmp_path, gateway, child)) as running,
+    ):
+        await eventually(lambda: "does not get into the room" in running.said(), "it says so")
+        await child.start()
+        await running.more_results(1, bound=60.0)

@@ -125,6 +125,13 @@ def test_a_server_in_defaults_serves_streams_each_in_a_room_of_its_own(load_text
     assert [getattr(stream.transport, "room", None) for stream in loaded.streams.values()] == ["pi-s", "pi-t"]
 
 
+def test_a_secret_of_defaults_is_replaced_as_a_whole(load_text: Load) -> None:
+    elsewhere = "{type: livekit, api_secret: {env: WATCH}, api_key: {env: SECRET}}"
+    loaded = load_text(f"defaults: {{transport: {PAIR.replace('env', 'file')}}}\n{with_transport(elsewhere)}", ENVIRON)
+    assert loaded.problems == ()
+    assert loaded.streams["s"].room_login.api_secret == Secret(ENVIRON["WATCH"])
+
+
 def test_nothing_that_joins_a_room_is_read_where_no_key_may_be(load_text: Load, tmp_path: Any) -> None:
     from overshootd.config.load import load
 
