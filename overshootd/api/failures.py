@@ -143,7 +143,7 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
         case 409:
             return Decision(Do.OTHER_REGION, f"wrong region ({said})")
         case 429 if operation is Operation.CREATE:
-            why = "five streams are open on this key, by other devices where this one has no more than its configuration"
+            why = "five streams are open on this key, by other devices unless this one has so many"
             return Decision(Do.FREE_STREAMS, f"{why} ({said})", seen.retry_after)
         case 429:
             return Decision(Do.RETRY, said, seen.retry_after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from overshootd.api.failures import HttpAnswer, NoAnswer, Seen, SocketClosed
+from overshootd.backoff import UNREACHABLE
 from overshootd.config.secret import Secret
 from overshootd.remedy import explained
 
@@ -87,6 +89,9 @@ class Sockets:
         self._current: ResultsSocket | None = None
         self._coming: asyncio.Task[ResultsSocket] | None = None
         self._receiving: asyncio.Task[str | bytes] | None = None
+        self._doubted = 0
+        """How often another one was tried for: until it is there, the current one may be dead. What it still gives
+        may have come before."""
         self._renewed = asyncio.Event()
         self._ending: set[asyncio.Task[Any]] = set()
 
@@ -94,8 +99,16 @@ class Sockets:
         """Open another one now; the current one goes on until that is there."""
         if self._coming is not None:
             self._coming.cancel()  # it may hang on the old path
-        self._coming = asyncio.create_task(self._open_one(), name="open results")
+        self._doubted = 1
+        self._open(0.0)
         self._renewed.set()
+
+    def _open(self, wait: float) -> None:
+        async def opened() -> ResultsSocket:
+            await asyncio.sleep(wait)
+            return await self._open_one()
+
+        self._coming = asyncio.create_task(opened(), name="open results")
 
     async def receive(self) -> str | bytes:
         """The next message. Raises SocketEnded when the last socket has ended, or none could be opened."""
@@ -142,10 +155,14 @@ class Sockets:
         coming, self._coming = self._coming, None
         try:
             fresh = coming.result()
-        except SocketEnded:
+        except SocketEnded as error:
             if self._current is None:
                 raise
+            if self._doubted and isinstance(error.seen, NoAnswer):
+                self._open(UNREACHABLE.delay(self._doubted, random.uniform))
+                self._doubted += 1
             return
+        self._doubted = 0
         if self._receiving is not None:
             self._receiving.cancel()
             self._await(self._receiving)

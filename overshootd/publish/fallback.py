@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-NOT_JOINED = 3
-"""So many joins failed in a row while keepalives were answered: the API is there, and its rooms are not for us."""
+NOT_JOINED, APART_SECONDS = 3, 20.0
+"""So many joins failed in a row, so far apart, while keepalives were answered: the API is there, and its rooms are not
+for us. A room server that restarts refuses three within a second; a join into a black hole takes 20 s by itself."""
 
 AGAIN_SECONDS = 1800.0
 """How long the legacy transport stands in before the native one is tried again, by a new stream."""
@@ -20,6 +21,7 @@ class Fallback:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failed = 0
+        self._counted = float("-inf")
         self._since: float | None = None
 
     @property
@@ -45,9 +47,11 @@ class Fallback:
 
         Where legacy streams do not connect either, native is back after as many failures: neither is a dead end.
         """
-        before = self.now
-        self._failed += 1
+        before, now = self.now, self._clock()
+        if self._failed and now - self._counted < APART_SECONDS:
+            return False
+        self._failed, self._counted = self._failed + 1, now
         if self._failed >= NOT_JOINED:
             self._failed = 0
-            self._since = self._clock() if before == "native" else None
+            self._since = now if before == "native" else None
         return self.now != before

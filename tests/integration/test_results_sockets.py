@@ -27,6 +27,7 @@ class Server:
     keys: list[str | bytes] = field(default_factory=list)
     url: str = ""
     silent: bool = False
+    tried: int = 0
 
     async def serve(self, connection: ServerConnection) -> None:
         self.keys.append(await connection.recv())
@@ -54,6 +55,7 @@ async def server() -> AsyncIterator[Server]:
 @asynccontextmanager
 async def sockets(server: Server) -> AsyncIterator[Sockets]:
     async def one() -> ResultsSocket:
+        server.tried += 1
         return await open_results(server.url, Secret("ovs_test"), TLS, 5.0)
 
     made = Sockets(one)
@@ -108,6 +110,20 @@ async def test_a_newcomer_that_fails_leaves_the_old_one_as_it_is(server: Server)
         await server.send("still")
         assert await receiving == "still"
         server.url = good
+
+
+async def test_while_the_old_one_is_doubted_another_is_tried_for_until_it_is_open(server: Server) -> None:
+    async with sockets(server) as reading:
+        receiving = asyncio.create_task(reading.receive())
+        await until_open(server, 1)
+        good, server.url = server.url, "ws://127.0.0.1:9"
+        reading.renew()
+        await eventually(lambda: server.tried > 2, "tries", BOUND)
+        server.url = good
+        await eventually(lambda: len(server.keys) == 2, "a second socket", BOUND)
+        await until_open(server, 1)
+        await server.send("new")
+        assert await receiving == "new"
 
 
 async def test_the_end_of_the_last_socket_is_told(server: Server) -> None:

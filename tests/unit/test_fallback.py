@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.publish.fallback import AGAIN_SECONDS, NOT_JOINED, Fallback
+from overshootd.publish.fallback import AGAIN_SECONDS, APART_SECONDS, NOT_JOINED, Fallback
 
 
 class Clock:
@@ -14,11 +14,26 @@ class Clock:
         return self.now
 
 
+def failing(fallback: Fallback, clock: Clock, apart: float = APART_SECONDS) -> list[bool]:
+    """What three failed joins say, so far apart."""
+    said = []
+    for _ in range(NOT_JOINED):
+        said.append(fallback.not_joined())
+        clock.now += apart
+    clock.now -= apart
+    return said
+
+
 def fallen() -> tuple[Fallback, Clock]:
     clock = Clock()
     fallback = Fallback(clock)
-    assert [fallback.not_joined() for _ in range(NOT_JOINED)] == [False, False, True]
+    assert failing(fallback, clock) == [False, False, True]
     return fallback, clock
+
+
+def test_a_room_server_that_restarts_and_refuses_many_joins_meanwhile_is_no_reason() -> None:
+    clock = Clock()
+    assert not any(failing(Fallback(clock), clock, apart=APART_SECONDS / 2 - 1))
 
 
 def test_three_failed_joins_in_a_row_turn_to_the_legacy_transport() -> None:
@@ -26,25 +41,30 @@ def test_three_failed_joins_in_a_row_turn_to_the_legacy_transport() -> None:
 
 
 def test_a_join_that_works_starts_the_count_anew() -> None:
-    fallback = Fallback(Clock())
+    clock = Clock()
+    fallback = Fallback(clock)
     fallback.not_joined()
+    clock.now += APART_SECONDS
     fallback.not_joined()
     fallback.joined()
+    clock.now += APART_SECONDS
     assert not fallback.not_joined()
 
 
 def test_the_native_transport_is_due_again_after_half_an_hour() -> None:
     fallback, clock = fallen()
     fallback.joined()
-    clock.now = AGAIN_SECONDS - 1
+    since = clock.now
+    clock.now = since + AGAIN_SECONDS - 1
     assert (fallback.now, fallback.seconds_left) == ("webrtc", 1.0)
-    clock.now = AGAIN_SECONDS
+    clock.now = since + AGAIN_SECONDS
     assert (fallback.now, fallback.seconds_left) == ("native", None)
 
 
 def test_where_neither_can_be_joined_they_take_turns() -> None:
-    fallback, _ = fallen()
-    assert [fallback.not_joined() for _ in range(NOT_JOINED)] == [False, False, True]
+    fallback, clock = fallen()
+    clock.now += APART_SECONDS
+    assert failing(fallback, clock) == [False, False, True]
     assert fallback.now == "native"
 
 
