@@ -72,8 +72,12 @@ def start(name: str, seconds: float) -> Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """Markdown."""
-    rows = [HEAD, *(figure.cells() for figure in figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return markdown([HEAD, *(figure.cells() for figure in figures)])
+
+
+def markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """A table whose first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +21,7 @@ from tests.net.gateway import KEY, PORT
 from tests.net.lab import Lab
 
 WIDTH, HEIGHT, FPS = 320, 180, 15.0
-KEEPALIVE_SECONDS = 1.5
-"""Leases are short in places."""
+KEEPALIVE_SECONDS = 10.0
 
 _REQUEST = {
     "source": {"type": "native"},
@@ -34,15 +33,17 @@ _REQUEST = {
 
 @dataclass
 class Rival:
-    """Its stream is `stream_id`; `gave_up` counts how often the SDK did, and had to be started again."""
+    """Its stream is `stream_id`."""
 
     net: Lab
     folder: Path
     api: aiohttp.ClientSession
     stream_id: str = ""
-    gave_up: int = 0
+    room: dict[str, str] = field(default_factory=dict)
+    """Its URL, and the newest token."""
+
     process: asyncio.subprocess.Process | None = None
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    keeping: asyncio.Task[None] | None = None
 
     @property
     def runs(self) -> bool:
@@ -53,36 +54,45 @@ class Rival:
         await self.stop()
         async with self.api.post("streams", json=_REQUEST) as response:
             created = await response.json()
-        self.stream_id = created["stream_id"]
-        environ = {"LIVEKIT_URL": created["livekit"]["url"], "LIVEKIT_TOKEN": created["livekit"]["token"]}
+        self.stream_id, self.room = created["stream_id"], created["livekit"]
+        self.keeping = asyncio.create_task(self._keep(), name="keep the rival's lease")
+        await self._run()
+
+    async def again(self) -> None:
+        """As somebody would who watches it: killed, and started for the same room."""
+        await self._kill()
+        await self._run()
+
+    async def stop(self) -> None:
+        await self._kill()
+        if self.keeping is not None:
+            self.keeping.cancel()
+            await asyncio.gather(self.keeping, return_exceptions=True)
+            self.keeping = None
+            async with self.api.delete(f"streams/{self.stream_id}"):
+                self.stream_id = ""
+
+    async def _run(self) -> None:
         with (self.folder / "plain.log").open("a") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(*self.net.device.words, sys.executable, "-m", "bench.net.plain", str(WIDTH), str(HEIGHT), str(FPS)),
                 stdout=log,
                 stderr=log,
-                env=os.environ | environ,
+                env=os.environ | {"LIVEKIT_URL": self.room["url"], "LIVEKIT_TOKEN": self.room["token"]},
             )
-        self.stack.push_async_callback(_end, self.process)
-        keeping = asyncio.create_task(self._keep(), name="keep the rival's lease")
-        self.stack.callback(keeping.cancel)
 
-    async def stop(self) -> None:
-        await self.stack.aclose()
-        if self.stream_id:
-            async with self.api.delete(f"streams/{self.stream_id}"):
-                self.stream_id = ""
+    async def _kill(self) -> None:
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+            self.process = None
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(KEEPALIVE_SECONDS)
-            async with self.api.post(f"streams/{self.stream_id}/keepalive"):
-                pass
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+            async with self.api.post(f"streams/{self.stream_id}/keepalive") as response:
+                self.room["token"] = (await response.json())["livekit_token"]
 
 
 @asynccontextmanager
