@@ -91,7 +91,9 @@ async def _one(seed: int, bed: int, count: int, folder: Path, began: float) -> O
             outcome = run.outcome
             await run.go_through(plan(seed, bed, count))
     except* (AssertionError, TimeoutError, OSError) as group:
-        outcome.failures += [f"{terms.name}: {type(error).__name__}: {error}" for error in _leaves(group)]
+        for error in _leaves(group):
+            tell(f"{type(error).__name__}: {error}")
+            outcome.failures.append(f"{terms.name}: {type(error).__name__}: {error}")
     for name, part in outcome.shares.items():
         tell(f"results received of those due, {name}: {part:.1%}")
     for name, value in outcome.facts.items():
