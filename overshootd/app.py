@@ -43,6 +43,8 @@ def run(path: Path) -> int:
     log = open_log(redactor)
     for problem in loaded.problems:
         log.error(str(problem))
+    for warning in loaded.warnings:
+        log.warning(str(warning))
     if loaded.hopeless:
         log.error("no stream can run with this configuration", mistakes=len(loaded.problems))
         return CONFIG

@@ -201,6 +201,8 @@ class Daemon:
                     tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
+            if not self._keep_streams:
+                await streams.end()
             self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")
 
     async def _until(self, asked: asyncio.Future[Ending]) -> NoReturn:

@@ -16,6 +16,9 @@ from overshootd.backoff import UNREACHABLE
 from overshootd.contracts import Api, Log, Paths, PublishTarget, Session
 from overshootd.resume import Kept, ResumeStore, sort_out
 
+END_SECONDS = 1.5
+"""Of the daemon's whole end; mostly there is nothing."""
+
 CLEARED_SECONDS = 15.0
 """An API that answers deletes them at once. One that does not cannot be asked for a new stream either, and one that
 refuses to delete shall not keep us from what it gives."""
@@ -65,6 +68,14 @@ class Streams:
                     await self._paths.changed(self._paths.changes)
             attempt += 1
 
+    async def end(self) -> None:
+        """The daemon ends for good, its streams have closed: what nobody took up again is deleted, as far as
+        END_SECONDS allow. What is left then is remembered for the next start."""
+        self._strays |= {one.stream_id: one for one in self._kept.values()}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._delete_all()
+
     def kept(self, stream: str) -> tuple[str, str] | None:
         one = self._kept.get(stream)
         return None if one is None else (one.stream_id, one.url)
@@ -95,13 +106,17 @@ class Streams:
         self._added.set()
 
     async def _delete_all(self) -> None:
-        for one in list(self._strays.values()):
-            api = self._api(one.stream)
-            if api is None:
-                self._log.warning(f"{one.stream}: no key to end its stream with", stream_id=one.stream_id)
-            elif not await api.delete(one.stream_id):
-                continue
-            else:
-                self._log.info(f"a stray stream of {one.stream} is ended", stream_id=one.stream_id)
-            del self._strays[one.stream_id]
-            await self._store.deleted(one.stream_id)
+        async with asyncio.TaskGroup() as tasks:
+            for one in self._strays.values():
+                tasks.create_task(self._delete(one), name=f"delete {one.stream_id}")
+
+    async def _delete(self, one: Kept) -> None:
+        api = self._api(one.stream)
+        if api is None:
+            self._log.warning(f"{one.stream}: no key to end its stream with", stream_id=one.stream_id)
+        elif not await api.delete(one.stream_id):
+            return
+        else:
+            self._log.info(f"a stray stream of {one.stream} is ended", stream_id=one.stream_id)
+        self._strays.pop(one.stream_id, None)
+        await self._store.deleted(one.stream_id)

@@ -1,0 +1,132 @@
+"""Which streams of ours exist at the API: taken up, deleted, or remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from structlog.testing import CapturingLogger
+
+from overshootd.contracts import Session, StreamSpec
+from overshootd.leftovers import Streams
+from overshootd.resume import Kept, ResumeStore
+from tests.integration.daemon_bed import eventually
+from tests.unit.attempt_parts import OneSession, Paths
+
+T = TypeVar("T")
+ONE, TWO = Kept("one", "1", "ws://rooms", "native", "same"), Kept("two", "2", "ws://rooms", "native", "other")
+
+
+async def at_once(function: Callable[[], T], /) -> T:
+    return function()
+
+
+@dataclass
+class Api:
+    """Deletes what is not in `deaf`."""
+
+    deaf: set[str] = field(default_factory=set)
+    deleted: list[str] = field(default_factory=list)
+
+    async def create(self, spec: StreamSpec) -> Session:
+        return OneSession()
+
+    async def resume(self, stream_id: str, url: str) -> Session:
+        return OneSession()
+
+    async def delete(self, stream_id: str) -> bool:
+        self.deleted.append(stream_id)
+        return stream_id not in self.deaf
+
+
+@dataclass
+class Bed:
+    folder: Path
+    api: Api = field(default_factory=Api)
+    paths: Paths = field(default_factory=Paths)
+    wanted: Mapping[str, str] = field(default_factory=lambda: {"one": "same", "two": "same"})
+
+    def store(self) -> ResumeStore:
+        return ResumeStore(self.folder, "0123456789abcdef", CapturingLogger(), at_once)
+
+    async def left_behind(self, *kept: Kept) -> None:
+        store = self.store()
+        for one in kept:
+            await store.created(one)
+
+    async def remembered(self) -> list[str]:
+        return [one.stream_id for one in await self.store().load()]
+
+    @asynccontextmanager
+    async def streams(self) -> AsyncIterator[Streams]:
+        streams = Streams(self.store(), self.wanted, lambda name: self.api, self.paths, CapturingLogger())
+        await streams.load()
+        running = asyncio.create_task(streams.run())
+        try:
+            async with asyncio.timeout(10):
+                yield streams
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_same_configuration_is_taken_up_and_another_deleted_first(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE, TWO)
+    async with bed.streams() as streams:
+        assert streams.kept("one") == ("1", "ws://rooms")
+        assert streams.kept("two") is None
+        await streams.cleared()
+        assert bed.api.deleted == ["2"]
+    assert await bed.remembered() == ["1"]
+
+
+async def test_a_stray_that_cannot_be_deleted_is_tried_again_and_at_once_when_the_path_changes(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, Api(deaf={"2"}))
+    await bed.left_behind(TWO)
+    async with bed.streams():
+        await eventually(lambda: bed.api.deleted, "a try")
+        bed.api.deaf.clear()
+        bed.paths.change()
+        await eventually(lambda: len(bed.api.deleted) > 1, "another one")
+
+
+async def test_what_is_gone_is_taken_up_only_once(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        await streams.ended("one", "1", settled=True)
+        assert streams.kept("one") is None
+    assert await bed.remembered() == []
+
+
+async def test_a_stream_whose_end_was_not_heard_is_a_stray(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, Api(deaf={"1"}))
+    async with bed.streams() as streams:
+        await streams.created("one", OneSession(), "native")
+        await streams.ended("one", "1", settled=False)
+        assert await bed.remembered() == ["1"]
+        bed.api.deaf.clear()
+        await streams.cleared()
+    assert await bed.remembered() == []
+
+
+async def test_what_nobody_took_up_is_deleted_at_the_end(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        await streams.end()
+    assert bed.api.deleted == ["1"]
+    assert await bed.remembered() == []
+
+
+async def test_an_end_that_nobody_hears_is_bounded_and_remembered(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, Api(deaf={"1"}))
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        await streams.end()
+    assert await bed.remembered() == ["1"]
