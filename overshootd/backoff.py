@@ -39,3 +39,6 @@ REFUSED = Backoff(base=120.0, cap=900.0, floor=30.0)
 UNREACHABLE = Backoff(base=0.5, cap=5.0)
 """While nobody answers at all: a packet each costs nothing, and a path that comes back without a word from the kernel
 shall be found within seconds."""
+
+PORTAL = Backoff(base=10.0, cap=60.0, floor=5.0)
+"""While a captive portal answers in the API's place: somebody logs in sooner or later, and nobody else is asked."""

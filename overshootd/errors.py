@@ -37,6 +37,11 @@ class Refused(Transient):
     """Somebody must act elsewhere (bad key, no credits, no such API version): retried, but slowly."""
 
 
+class Portal(Refused):
+    """Somebody else answers in the API's place, most likely to be logged in to: retried slower than a network that
+    fails, and at once on another one."""
+
+
 class StreamGone(Transient):
     """The server no longer knows the stream (lease expired, client requested): make a new one at once."""
 

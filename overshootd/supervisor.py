@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff, Uniform
+from overshootd.backoff import NETWORK, PORTAL, REFUSED, UNREACHABLE, Backoff, Uniform
 from overshootd.contracts import Log, Paths
-from overshootd.errors import CameraEnded, CameraLost, Permanent, Refused, StreamGone, Transient, Unreachable
+from overshootd.errors import CameraEnded, CameraLost, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
 from overshootd.records import Records
 from overshootd.status import State
 
-STABLE_SECONDS = 60.0
+STABLE_SECONDS = 15.0
 """An attempt that gave results and lived this long proves that the way works: the next failure starts the backoff anew.
 
 One that gave none proves nothing, however long it was billed.
@@ -25,7 +25,11 @@ CAMERA = Backoff(base=0.05, cap=5.0)
 this only keeps one that is lost again at every attempt from keeping the processor busy, and the API."""
 
 
-BACKOFFS = ((Refused, REFUSED), (Unreachable, UNREACHABLE))
+BACKOFFS = ((Portal, PORTAL), (Refused, REFUSED), (Unreachable, UNREACHABLE))
+"""The first that fits."""
+
+OF_THE_PATH = (Unreachable, Portal)
+"""What another path may mend."""
 
 
 def delay(error: Exception, failures: int, uniform: Uniform) -> float:
@@ -70,7 +74,7 @@ class StreamLife:
 
     async def _pause(self, seconds: float, error: Exception) -> bool:
         """Wait so long, or until the path changes, where that is what ailed it; whether it did."""
-        if not isinstance(error, Unreachable):
+        if not isinstance(error, OF_THE_PATH):
             await asyncio.sleep(seconds)
             return False
         try:

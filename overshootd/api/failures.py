@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from overshootd.errors import OvershootdError, Permanent, Refused, StreamGone, Transient, Unreachable
+from overshootd.errors import OvershootdError, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
 
 
 class Operation(StrEnum):
@@ -51,6 +51,7 @@ class Do(StrEnum):
     RETRY = "retry"  # exponential backoff; the stream is kept while its lease may live
     ASK_AGAIN = "ask again"  # as RETRY, and more often: nobody answers at all
     RETRY_SLOWLY = "retry slowly"  # a person must act elsewhere
+    LOG_IN = "log in"  # a captive portal, perhaps: slower than RETRY, and at once on another network
     STOP = "stop"  # this stream waits for another configuration
     NEW_STREAM = "new stream"  # at once
     ASK_LEASE = "ask lease"  # send a keepalive at once and let it decide
@@ -66,6 +67,7 @@ ERRORS: dict[Do, type[OvershootdError]] = {
     Do.ASK_LEASE: Transient,
     Do.OTHER_REGION: Transient,
     Do.RETRY_SLOWLY: Refused,
+    Do.LOG_IN: Portal,
     Do.NEW_STREAM: StreamGone,
     Do.STOP: Permanent,
 }
@@ -130,7 +132,8 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
     # While a stream lives its lease decides, so only a create is slowed down by what the table does not name.
     unnamed = Do.RETRY_SLOWLY if operation is Operation.CREATE else Do.RETRY
     if seen.error is None and operation is not Operation.RESULTS:
-        return Decision(unnamed, f"what answers is not the API, perhaps a captive portal ({said}, no JSON)")
+        portal = Do.LOG_IN if operation is Operation.CREATE and seen.status not in (404, 410) else unnamed
+        return Decision(portal, f"what answers is not the API, perhaps a captive portal ({said}, no JSON)")
     match seen.status:
         case 401:
             return Decision(Do.RETRY_SLOWLY, f"the API does not accept the key ({said})")

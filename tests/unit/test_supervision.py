@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.errors import CameraLost, OvershootdError, Permanent, Refused, StreamGone, Transient, Unreachable
+from overshootd.errors import CameraLost, OvershootdError, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
 from overshootd.status import LONGEST_LINE, State, StreamState, status_line
 from overshootd.stream import reason
 from overshootd.supervisor import delay
@@ -24,6 +24,11 @@ def test_a_stream_that_is_gone_is_made_anew_at_once_but_not_in_a_loop() -> None:
 
 def test_a_bad_key_is_asked_slowly_even_when_chance_says_at_once() -> None:
     assert delay(Refused("401"), 0, lambda low, _high: low) >= 30.0
+
+
+def test_a_portal_is_asked_each_minute_and_a_bad_key_each_quarter_of_an_hour() -> None:
+    assert delay(Portal("302"), 9, longest) == 60.0
+    assert delay(Refused("401"), 9, longest) == 900.0
 
 
 def test_the_servers_retry_after_wins_over_a_shorter_backoff() -> None:

@@ -36,8 +36,8 @@ ROWS = [
     (HttpAnswer(409, "region_error"), Operation.CREATE, Do.OTHER_REGION),
     (HttpAnswer(404, "not found"), Operation.CREATE, Do.RETRY_SLOWLY),
     (HttpAnswer(410, "gone"), Operation.CREATE, Do.RETRY_SLOWLY),
-    (HttpAnswer(200, None), Operation.CREATE, Do.RETRY_SLOWLY),
-    (HttpAnswer(302, None), Operation.CREATE, Do.RETRY_SLOWLY),
+    (HttpAnswer(200, None), Operation.CREATE, Do.LOG_IN),
+    (HttpAnswer(302, None), Operation.CREATE, Do.LOG_IN),
     # A portal's 404 says nothing of the stream: the lease decides.
     (HttpAnswer(404, None), Operation.KEEPALIVE, Do.RETRY),
     (HttpAnswer(404, "unknown"), Operation.DELETE, Do.NOTHING),
