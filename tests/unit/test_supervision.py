@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.errors import CameraLost, OvershootdError, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
+from overshootd.errors import (
+    CameraLost,
+    OvershootdError,
+    Permanent,
+    Portal,
+    Refused,
+    StreamGone,
+    Transient,
+    Unreachable,
+)
 from overshootd.status import LONGEST_LINE, State, StreamState, status_line
 from overshootd.stream import reason
 from overshootd.supervisor import delay
