@@ -49,7 +49,7 @@ class Health:
         return None
 
 
-LOOKS = 4
+LOOKS = 2
 """A frame that is late within the library is no loss: what is missing counts when it was missing so often."""
 
 NARROW_SECONDS = 30.0

@@ -28,6 +28,9 @@ from overshootd.remedy import explained
 LOOK_SECONDS = 0.5
 """How often the path is looked at; a look took 0.3 ms."""
 
+SOURCE_SECONDS = 1.0
+"""How often what was taken is compared with what was sent: a frame may be late within the library, and be no loss."""
+
 PUBLISH_TIMEOUT = 15.0
 FIRST_FRAME_SECONDS = 0.1
 STATS_TIMEOUT = 2.0
@@ -225,6 +228,7 @@ class LiveKitPublisher:
         return self._source.push(media)
 
     async def watch(self) -> None:
+        looked = time.monotonic()
         while True:
             await asyncio.wait([self._lost], timeout=LOOK_SECONDS)
             if self._lost.done():
@@ -235,7 +239,9 @@ class LiveKitPublisher:
             counters = self._counters(await self._rtc_stats(STATS_TIMEOUT))
             if why := self._health.broken(counters):
                 raise Transient(why)
-            self._source.look(None if counters.responses is None else counters.encoded, asked)
+            if asked - looked >= SOURCE_SECONDS:
+                looked = asked
+                self._source.look(None if counters.responses is None else counters.encoded, asked)
 
     async def stats(self) -> PublishStats:
         await self._rtc_stats(STATS_TIMEOUT)

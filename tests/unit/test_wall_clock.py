@@ -16,7 +16,9 @@ MAY_READ = {
     "sinks/file.py": "names of older files; their age, which a step can only end early",
     "sinks/database.py": "numbers beyond all that a spool set aside gave out",
     "capture/testcam.py": "the capture time in the picture",
-    "publish/tokens.py": "until when a token is valid: a JWT has it so",
+    "config/commands.py": "when a token expires: a JWT has it so",
+    "publish/choose.py": "the same, for the status",
+    "publish/managed.py": "until when a token that is made here is valid",
 }
 """Where it is told, and what for."""
 
