@@ -51,7 +51,7 @@ async def test_another_configuration_ends_the_old_stream_before_a_new_one_is_mad
             await first.end(signal.SIGKILL)
         changed = config(tmp_path, gateway.base_url, one={"processing": {"interval_seconds": 0.3}})
         async with daemon(tmp_path, changed) as second:
-            await second.more_results(1)
+            await eventually(lambda: "event=live" in second.said(), "its own results")
             ended = [stream["end_reason"] for stream in await gateway.streams()]
             assert ended == ["client_requested", "client_requested", None]
 
