@@ -23,7 +23,7 @@ test:
 	@$(MAKE) -s lint
 	@tools/livekit-server
 	@tools/js-sdk
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-lab:
 	@tests/lab/run
