@@ -35,6 +35,7 @@ class Terms:
     streams: int
     lease: float
     simulate: Sequence[str] = ()
+    transport: str = "auto"
 
 
 @dataclass
@@ -176,5 +177,9 @@ def _beside(streams: Sequence[Any], window: Window) -> str:
 @asynccontextmanager
 async def running(terms: Terms, folder: Path, tell: Callable[[str], None]) -> AsyncIterator[Run]:
     """In a network of its own; all streams are live."""
-    async with lab(folder) as net, bed(net, folder, streams=terms.streams, simulate=terms.simulate) as one:
+    stream = STREAM | {"transport": terms.transport}
+    async with (
+        lab(folder) as net,
+        bed(net, folder, streams=terms.streams, stream=stream, simulate=terms.simulate) as one,
+    ):
         yield Run(Site(one), terms, tell)
