@@ -29,7 +29,7 @@ UNAVAILABLE = 69
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.net", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*ALL, "memory", []], help="only these (default: all)")
+    parser.add_argument("--only", action="append", choices=[*ALL, "memory"], help="may be repeated (default: all)")
     parser.add_argument("--quick", action="store_true", help="fewer of each: five minutes instead of half an hour")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured there too")
     arguments = parser.parse_args()
@@ -38,7 +38,7 @@ def main() -> int:
         return UNAVAILABLE
     try:
         find_binary()
-        lines = asyncio.run(_measured(arguments.what or [*ALL, "memory"], arguments.quick))
+        lines = asyncio.run(_measured(arguments.only or [*ALL, "memory"], arguments.quick))
     except (Failure, RuntimeError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return UNAVAILABLE
@@ -49,7 +49,6 @@ def main() -> int:
 
 
 async def _measured(what: Sequence[str], hurried: bool) -> list[Line]:
-    """One group after the other; those of a group side by side, for they wait most of the time."""
     lines = []
     with tempfile.TemporaryDirectory(prefix="overshootd-bench-") as folder:
         for name, group in ALL.items():
