@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from tests.net.bed import STREAM, bed
 from tests.net.chaos.kinds import Death, Site
 from tests.net.chaos.plan import Step
 from tests.net.chaos.verdict import DELETED_WITHIN, SLACK, Window, billed_too_long, ghosts, share, side_by_side
+from tests.net.judge import Life
 from tests.net.lab import lab
 
 INTERVAL: float = STREAM["processing"]["interval_seconds"]
@@ -135,42 +135,47 @@ class Run:
         await asyncio.sleep(self.terms.lease + 2 * SLACK)
 
     async def _judge(self) -> None:
-        lives, now = await self.site.bed.gateway.lives(), time.monotonic()
-        totals = (await self.site.bed.gateway.ledger())["totals"]
-        device, failures = self.site.bed.device, self.outcome.failures
-        failures += billed_too_long(lives, self.site.deaths, self.terms.lease, now)
-        unknown = ghosts(lives, self.terms.lease)
-        known = [life for life in lives if life not in unknown]
-        for window in side_by_side(known, self.terms.streams, now):
-            failures.append(
-                f"more than {self.terms.streams} streams were billed at once for {window.seconds:.1f} s "
-                f"({DELETED_WITHIN:g} s for a DELETE): {_beside(known, window)}"
-            )
-        offset = time.time() - time.monotonic()
-        shares: dict[str, float] = {}
-        for stream in device.streams:
-            received = sorted(
-                datetime.fromisoformat(one["received_at"]).timestamp() - offset for one in device.records(stream)
-            )
-            shares[stream] = share(received, self.outcome.steady, INTERVAL)
-            shares[f"{stream}, recoveries included"] = share(received, self.outcome.up, INTERVAL)
-            if shares[stream] < SHARE:
-                failures.append(f"{stream}: {shares[stream]:.1%} of the results due were received, not {SHARE:.0%}")
-        self.outcome.shares = shares
+        gateway = self.site.bed.gateway
+        streams, now, totals = await gateway.lives(), time.monotonic(), (await gateway.ledger())["totals"]
+        unknown = ghosts(streams, self.terms.lease)
+        known = [one for one in streams if one not in unknown]
+        self.outcome.failures += billed_too_long(streams, self.site.deaths, self.terms.lease, now)
+        self.outcome.failures += [
+            f"more than {self.terms.streams} streams were billed at once for {window.seconds:.1f} s, "
+            f"and a DELETE takes {DELETED_WITHIN:g} s: {_alive_in(known, window)}"
+            for window in side_by_side(known, self.terms.streams, now)
+        ]
+        self.outcome.shares = self._shares()
+        self.outcome.failures += [
+            f"{name}: {part:.1%} of the results due were received, not {SHARE:.0%}"
+            for name, part in self.outcome.shares.items()
+            if part < SHARE and name in self.site.bed.device.streams
+        ]
         self.outcome.facts = {
-            "streams made": len(lives),
-            "of which nobody learned the ids": len(unknown),
-            "ends by itself": self.restarts,
-            "skipped by the simulator": totals["skipped"],
+            "streams made": len(streams),
+            "of which nobody learned the id": len(unknown),
+            "ends of the daemon by itself": self.restarts,
+            "inferences that the simulator was late for": totals["skipped"],
             "violations": totals["violations"],
         }
 
+    def _shares(self) -> dict[str, float]:
+        """Results received per result due, of each stream; and the same from each healing on."""
+        device, offset = self.site.bed.device, time.time() - time.monotonic()
+        shares: dict[str, float] = {}
+        for stream in device.streams:
+            times = [datetime.fromisoformat(one["received_at"]).timestamp() for one in device.records(stream)]
+            received = sorted(at - offset for at in times)
+            shares[stream] = share(received, self.outcome.steady, INTERVAL)
+            shares[f"{stream}, recoveries included"] = share(received, self.outcome.up, INTERVAL)
+        return shares
 
-def _beside(streams: Sequence[Any], window: Window) -> str:
+
+def _alive_in(streams: Sequence[Life], window: Window) -> str:
     return ", ".join(
         f"{one.stream_id} ({one.end_reason})"
         for one in streams
-        if one.created <= window.since + 0.001 and (one.ended is None or one.ended >= window.until - 0.001)
+        if one.created <= window.since and (one.ended is None or one.ended >= window.until)
     )
 
 
