@@ -391,8 +391,11 @@ class Session(Protocol):
         """Ask now whether the stream still lives, as long as its lease may. Raises as `keep_lease` does."""
 
     def path_changed(self) -> None:
-        """The kernel says that the way to the API is another, or it is doubted: give up what hangs on the old one,
-        ask for the lease and open the results socket anew, now."""
+        """The kernel says that the way to the API is another: give up what hangs on the old one, ask for the lease and
+        open the results socket anew, now."""
+
+    def doubt_path(self) -> None:
+        """The same, on a guess: this session takes fresh connections, and nobody else's request is given up."""
 
     def results(self) -> AsyncGenerator[Inference, None]:
         """Every result, reconnecting to the same stream as often as it takes. Raises as `keep_lease` does."""

@@ -143,6 +143,7 @@ class Daemon:
         self._tell = tell
         self._redact = redact
         self._keep_streams = False
+        self._ending = False
         self.cameras: dict[str, CameraNow] = {}
         """What each camera does, by name, for whoever asks."""
         self.feeds: dict[str, CameraFeed] = {}
@@ -207,6 +208,7 @@ class Daemon:
 
     async def _until(self, asked: asyncio.Future[Ending]) -> NoReturn:
         self._keep_streams = await asked is Ending.RESTART
+        self._ending = True
         raise Asked
 
     def _cameras(self) -> dict[str, dict[str, StreamConfig]]:
@@ -278,7 +280,7 @@ class Daemon:
             log=log,
         )
         try:
-            await StreamLife(lambda: attempt(parts), records, outside.paths, log).run()
+            await StreamLife(lambda: attempt(parts), records, outside.paths, lambda: self._ending, log).run()
         finally:
             camera.close()
             await records.close()

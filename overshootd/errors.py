@@ -37,6 +37,10 @@ class Refused(Transient):
     """Somebody must act elsewhere (bad key, no credits, no such API version): retried, but slowly."""
 
 
+class NotOurs(Refused):
+    """The stream is somebody else's, or the key has no user: it is neither used nor deleted."""
+
+
 class Portal(Refused):
     """Somebody else answers in the API's place, most likely to be logged in to: retried slower than a network that
     fails, and at once on another one."""

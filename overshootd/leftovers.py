@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
-from overshootd.backoff import UNREACHABLE
+from overshootd.backoff import NETWORK
 from overshootd.contracts import Api, Log, Paths, PublishTarget, Session
 from overshootd.resume import Kept, ResumeStore, sort_out
 
@@ -21,7 +22,10 @@ END_SECONDS = 1.5
 
 CLEARED_SECONDS = 15.0
 """An API that answers deletes them at once. One that does not cannot be asked for a new stream either, and one that
-refuses to delete shall not keep us from what it gives."""
+refuses to delete shall not keep us from what it gives: so each is asked for once."""
+
+LONGEST_LEASE = 300.0
+"""The longest that any source names (api/README.md, v0.2 point 3): by then a stray has ended by itself."""
 
 
 class Streams:
@@ -37,18 +41,24 @@ class Streams:
         api: Callable[[str], Api | None],
         paths: Paths,
         log: Log,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._fingerprints, self._api, self._paths, self._log = store, fingerprints, api, paths, log
         self._kept: dict[str, Kept] = {}
-        self._strays: dict[str, Kept] = {}
+        self._kept_until = 0.0
+        self._strays: dict[str, tuple[Kept, float]] = {}
+        """And until when its lease may live."""
+        self._enders: dict[str, Api | None] = {}
         self._living: dict[str, Kept] = {}
+        self._clock = clock
         self._added = asyncio.Event()
-        self._cleared = asyncio.Event()
-        self._cleared.set()
+        self._tried = asyncio.Event()  # all that there are were asked to end, and once at least
+        self._tried.set()
 
     async def load(self) -> None:
         """Sort out what an earlier process left."""
         self._kept, strays = sort_out(await self._store.load(), self._fingerprints)
+        self._kept_until = self._clock() + LONGEST_LEASE
         for stray in strays:
             self._stray(stray)
 
@@ -58,36 +68,41 @@ class Streams:
         while True:
             await self._added.wait()
             await self._delete_all()
+            self._tried.set()
             if not self._strays:
                 self._added.clear()
-                self._cleared.set()
                 attempt = 0
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(UNREACHABLE.delay(attempt, random.uniform)):
+                async with asyncio.timeout(NETWORK.delay(attempt, random.uniform)):
                     await self._paths.changed(self._paths.changes)
             attempt += 1
 
     async def end(self) -> None:
         """The daemon ends for good, its streams have closed: what nobody took up again is deleted, as far as
         END_SECONDS allow. What is left then is remembered for the next start."""
-        self._strays |= {one.stream_id: one for one in self._kept.values()}
+        self._strays |= {one.stream_id: (one, self._kept_until) for one in self._kept.values()}
         with suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self._delete_all()
 
     def kept(self, stream: str) -> tuple[str, str] | None:
         one = self._kept.get(stream)
+        if one is not None and self._clock() >= self._kept_until:
+            self._stray(self._kept.pop(stream))
+            one = None
         return None if one is None else (one.stream_id, one.url)
 
     async def cleared(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLEARED_SECONDS):
-                await self._cleared.wait()
+                await self._tried.wait()
 
     async def created(self, stream: str, session: Session, transport: str) -> None:
         url = session.target.url if isinstance(session.target, PublishTarget) else ""
         one = Kept(stream, session.stream_id, url, transport, self._fingerprints[stream])
+        if any(kept.stream_id == one.stream_id for kept in self._kept.values()):
+            return
         self._living[one.stream_id] = one
         await self._store.created(one)
 
@@ -101,22 +116,26 @@ class Streams:
             self._stray(one)
 
     def _stray(self, one: Kept) -> None:
-        self._strays[one.stream_id] = one
-        self._cleared.clear()
+        self._strays[one.stream_id] = one, self._clock() + LONGEST_LEASE
+        self._tried.clear()
         self._added.set()
 
     async def _delete_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for one in self._strays.values():
-                tasks.create_task(self._delete(one), name=f"delete {one.stream_id}")
+            for one, until in self._strays.values():
+                tasks.create_task(self._delete(one, until), name=f"delete {one.stream_id}")
 
-    async def _delete(self, one: Kept) -> None:
-        api = self._api(one.stream)
+    async def _delete(self, one: Kept, until: float) -> None:
+        if one.stream not in self._enders:
+            self._enders[one.stream] = self._api(one.stream)
+        api = self._enders[one.stream]
         if api is None:
             self._log.warning(f"{one.stream}: no key to end its stream with", stream_id=one.stream_id)
-        elif not await api.delete(one.stream_id):
+        elif await api.delete(one.stream_id):
+            self._log.info(f"a stray stream of {one.stream} is ended", stream_id=one.stream_id)
+        elif self._clock() < until:
             return
         else:
-            self._log.info(f"a stray stream of {one.stream} is ended", stream_id=one.stream_id)
+            self._log.warning(f"a stray stream of {one.stream} has ended with its lease", stream_id=one.stream_id)
         self._strays.pop(one.stream_id, None)
         await self._store.deleted(one.stream_id)

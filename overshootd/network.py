@@ -215,8 +215,8 @@ class Network:
                         self._works.good()
                         attempt = 0
                         await self._listen(kernel)
-            except OSError as error:
-                why = error.strerror or "no answer"
+            except Exception as error:  # noqa: BLE001 - whatever it is, streams go on without being told
+                why = (error.strerror if isinstance(error, OSError) else repr(error)) or "no answer"
                 self._works.bad(f"the kernel does not tell of changes ({why}); they are found by what fails")
             await asyncio.sleep(self._reopen.delay(attempt, random.uniform))
             attempt += 1

@@ -90,7 +90,7 @@ class Outside:
     def _api(self, name: str, key: Secret | None) -> Api:
         assert key is not None, "the loader breaks a stream that has no key"
         log = self._log.bind(stream=name)
-        read = Key(key, lambda: self._key_of(name), self._redactor.remember)
+        read = Key(key, lambda: self._key_of(name), self._redactor.add)
         return V02(self._http, self._tls, self._loaded.api.base_url, read, log, self._redactor.remember)
 
     def _key_of(self, name: str) -> Secret | None:
@@ -106,7 +106,7 @@ class Outside:
     def _own_room(self, name: str, config: StreamConfig) -> OwnRoom | None:
         if not isinstance(config.transport, LiveKitTransport):
             return None
-        return OwnRoom(config.transport, config.room_login, lambda: self._login_of(name), self._redactor.remember)
+        return OwnRoom(config.transport, config.room_login, lambda: self._login_of(name), self._redactor)
 
     def _login_of(self, name: str) -> RoomLogin | None:
         """The way into the stream's own room as the configuration has it now."""

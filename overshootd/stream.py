@@ -26,7 +26,7 @@ from overshootd.contracts import (
     StreamSpec,
     Subscription,
 )
-from overshootd.errors import CameraEnded, CameraLost, Congested, Permanent, Refused, StreamGone, Transient
+from overshootd.errors import CameraEnded, CameraLost, Congested, NotOurs, Permanent, Refused, StreamGone, Transient
 from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.presence import Presence
 from overshootd.records import Records
@@ -73,7 +73,9 @@ async def attempt(parts: Parts) -> NoReturn:
     presence = _presence(parts, session, publisher, publishing, lambda: _start(parts.camera, camera, kind, publishing))
     try:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parts.leftovers.created(parts.name, session, parts.publishers.transport), name="remember")
             tasks.create_task(session.keep_lease(), name="lease")
+            tasks.create_task(_follow(parts.paths, session), name="path")
             tasks.create_task(presence.run(), name="publish")
             tasks.create_task(_deliver(session, parts, presence), name="results")
             tasks.create_task(_better(parts.publishers), name="better transport")
@@ -134,7 +136,7 @@ async def _session(parts: Parts, publisher: Publisher) -> Session:
     if (kept := parts.leftovers.kept(parts.name)) is not None:
         try:
             session = await parts.api.resume(*kept)
-        except StreamGone as error:
+        except (StreamGone, NotOurs) as error:
             parts.log.info(f"not resumed: {error}", stream_id=kept[0])
             await parts.leftovers.ended(parts.name, kept[0], settled=True)
         else:
@@ -142,20 +144,18 @@ async def _session(parts: Parts, publisher: Publisher) -> Session:
             return session
     source = await publisher.source()
     await parts.leftovers.cleared()
-    session = await _create(parts.api, spec(parts.config, source))
-    await parts.leftovers.created(parts.name, session, parts.publishers.transport)
-    return session
+    return await _create(parts, spec(parts.config, source))
 
 
-async def _create(api: Api, wanted: StreamSpec) -> Session:
-    creating = asyncio.create_task(api.create(wanted), name="create")
+async def _create(parts: Parts, wanted: StreamSpec) -> Session:
+    creating = asyncio.create_task(parts.api.create(wanted), name="create")
     try:
         return await asyncio.shield(creating)
     except asyncio.CancelledError:
         # The request may have arrived: a stream whose id nobody read is billed until its lease ends.
         await _within(CREATE_TIMEOUT, [creating])
-        if not creating.cancelled() and creating.exception() is None:
-            await creating.result().close()
+        if not creating.cancelled() and creating.exception() is None and not await creating.result().close():
+            await parts.leftovers.created(parts.name, creating.result(), parts.publishers.transport)
         raise
 
 
@@ -184,7 +184,10 @@ async def _deliver(session: Session, parts: Parts, presence: Presence) -> None:
     async with aclosing(session.results()) as results:
         async for result in results:
             presence.proved()
+            presence.storing = True
             await parts.records.result(result, session.stream_id)
+            presence.storing = False
+            presence.proved()  # however long that took, it was no silence
 
 
 async def _show(session: Session, parts: Parts) -> NoReturn:
@@ -198,6 +201,14 @@ async def _show(session: Session, parts: Parts) -> NoReturn:
     finally:
         state.keepalive_sent = state.lease_until = state.token_at = None
         state.stream_id = ""
+
+
+async def _follow(paths: Paths, session: Session) -> NoReturn:
+    """Whatever else is under way, the session learns of each change at once."""
+    seen = paths.changes
+    while True:
+        seen = await paths.changed(seen)
+        session.path_changed()
 
 
 async def _better(publishers: Publishers) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -25,39 +26,47 @@ CAMERA = Backoff(base=0.05, cap=5.0)
 this only keeps one that is lost again at every attempt from keeping the processor busy, and the API."""
 
 
-BACKOFFS = ((Portal, PORTAL), (Refused, REFUSED), (Unreachable, UNREACHABLE))
+BACKOFFS = ((CameraLost, CAMERA), (Portal, PORTAL), (Refused, REFUSED), (Unreachable, UNREACHABLE))
 """The first that fits."""
 
 OF_THE_PATH = (Unreachable, Portal)
 """What another path may mend."""
 
 
+def backoff(error: Exception) -> Backoff:
+    """How the next attempt is put off. Pure."""
+    return next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
+
+
 def delay(error: Exception, failures: int, uniform: Uniform) -> float:
-    """Seconds until the next attempt, `failures` having failed in a row before this one. Pure."""
+    """Seconds until the next attempt, `failures` of this kind having come before. Pure."""
     if isinstance(error, StreamGone) and failures == 0:
         return 0.0  # "new stream at once" (api/README.md)
-    if isinstance(error, CameraLost):
-        return CAMERA.delay(failures, uniform)
-    backoff = next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
-    return backoff.delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
+    return backoff(error).delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
 
 
 @dataclass(slots=True)
 class StreamLife:
-    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended
-    it."""
+    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended it.
+
+    `ending`: whether the daemon ends. Before CPython 3.13 a task group that fails in the moment of a cancellation tells
+    of its failure alone, and a stream would be made anew that nobody ends.
+    """
 
     attempt: Callable[[], Awaitable[None]]
     records: Records
     paths: Paths
+    ending: Callable[[], bool]
     log: Log
 
     async def run(self) -> None:
         """Return when the camera came to its end or the configuration cannot work; else never."""
-        failures = 0
+        failures: Counter[Backoff] = Counter()  # each kind has its own: a night of silence makes no slow key slower
         while True:
-            began, results = time.monotonic(), self.records.state.results
+            began, results, changes = time.monotonic(), self.records.state.results, self.paths.changes
             error = await self._try()
+            if self.ending():
+                raise asyncio.CancelledError
             match error:
                 case CameraEnded():
                     return await self.records.enter(State.ENDED, str(error))
@@ -66,20 +75,23 @@ class StreamLife:
                 case _:
                     await self.records.enter(State.REFUSED if isinstance(error, Refused) else State.WAITING, str(error))
             worked = self.records.state.results > results and time.monotonic() - began > STABLE_SECONDS
-            failures = 0 if worked else failures
-            if await self._pause(delay(error, failures, random.uniform), error):
-                failures = 0
+            if worked:
+                failures.clear()
+            kind = backoff(error)
+            if await self._pause(delay(error, failures[kind], random.uniform), error, changes):
+                failures.clear()
             else:
-                failures += 1
+                failures[kind] += 1
 
-    async def _pause(self, seconds: float, error: Exception) -> bool:
-        """Wait so long, or until the path changes, where that is what ailed it; whether it did."""
+    async def _pause(self, seconds: float, error: Exception, changes: int) -> bool:
+        """Wait so long, or until the path has changed since the attempt began, where that is what ailed it; whether it
+        did."""
         if not isinstance(error, OF_THE_PATH):
             await asyncio.sleep(seconds)
             return False
         try:
             async with asyncio.timeout(seconds):
-                await self.paths.changed(self.paths.changes)
+                await self.paths.changed(changes)
         except TimeoutError:
             return False
         return True

@@ -53,6 +53,9 @@ class Session:
     def path_changed(self) -> None:
         pass
 
+    def doubt_path(self) -> None:
+        pass
+
     async def results(self) -> AsyncGenerator[Inference, None]:
         while True:
             await asyncio.sleep(RESULT_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from overshootd.errors import OvershootdError, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
+from overshootd.errors import NotOurs, OvershootdError, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
 
 
 class Operation(StrEnum):
@@ -51,6 +51,7 @@ class Do(StrEnum):
     RETRY = "retry"  # exponential backoff; the stream is kept while its lease may live
     ASK_AGAIN = "ask again"  # as RETRY, and more often: nobody answers at all
     RETRY_SLOWLY = "retry slowly"  # a person must act elsewhere
+    LET_GO = "let go"  # the stream is not ours: as RETRY_SLOWLY, and never deleted
     LOG_IN = "log in"  # a captive portal, perhaps: slower than RETRY, and at once on another network
     STOP = "stop"  # this stream waits for another configuration
     NEW_STREAM = "new stream"  # at once
@@ -67,6 +68,7 @@ ERRORS: dict[Do, type[OvershootdError]] = {
     Do.ASK_LEASE: Transient,
     Do.OTHER_REGION: Transient,
     Do.RETRY_SLOWLY: Refused,
+    Do.LET_GO: NotOurs,
     Do.LOG_IN: Portal,
     Do.NEW_STREAM: StreamGone,
     Do.STOP: Permanent,
@@ -140,7 +142,7 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
         case 402:
             return Decision(Do.RETRY_SLOWLY, f"no credits are left ({said})")
         case 403:
-            return Decision(Do.RETRY_SLOWLY, f"the key may not use this stream ({said})", may_delete=False)
+            return Decision(Do.LET_GO, f"the key may not use this stream ({said})", may_delete=False)
         case 404 | 410:
             return _not_there(operation, said)
         case 409:

@@ -49,21 +49,25 @@ class Http:
         self._tls, self._user_agent = tls, user_agent
         self._dropped = float("-inf")
         self._ending: set[asyncio.Task[None]] = set()
+        self._old: set[_Pool] = set()
         self._pool = self._fresh()
 
-    def drop_connections(self, *, unless_within: float = 0.0) -> None:
+    def drop_connections(self, *, unless_within: float = 0.0, hurry: bool = True) -> None:
         """Connections made so far are not used again, unless that was asked for within so many seconds before.
 
         Those that are idle are closed now; a request that is under way has LAST_SECONDS more and then is NoAnswer.
+        Without `hurry` it has all of its time: one stream's doubt must not cost another its request.
         """
         now = time.monotonic()
         if now - self._dropped < unless_within:
             return
         self._dropped = now
         old, self._pool = self._pool, self._fresh()
-        ending = asyncio.create_task(old.end(), name="old connections")
+        ending = asyncio.create_task(old.end(hurry=hurry), name="old connections")
         self._ending.add(ending)
+        self._old.add(old)
         ending.add_done_callback(self._ending.discard)
+        ending.add_done_callback(lambda _: self._old.discard(old))
 
     async def request(
         self, method: str, url: str, *, key: Secret, body: Mapping[str, Any] | None = None, timeout: float
@@ -83,12 +87,14 @@ class Http:
                     ) as response:
                         return _answer(response, await _read(response))
         except TimeoutError:
-            return NoAnswer("the path has changed" if pool is not self._pool else f"no answer within {timeout:g} s")
+            return NoAnswer("the path has changed" if pool.hurried else f"no answer within {timeout:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return NoAnswer(explained(_why(error), url))
 
     async def close(self) -> None:
-        await asyncio.gather(self._pool.end(), *self._ending)
+        for pool in self._old:
+            pool.hurry()
+        await asyncio.gather(self._pool.end(hurry=True), *self._ending)
 
     def _fresh(self) -> _Pool:
         headers = {"user-agent": self._user_agent}
@@ -105,6 +111,7 @@ class _Pool:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self._under_way: set[asyncio.Timeout] = set()
+        self.hurried = False
         self._unused = asyncio.Event()
         self._unused.set()
 
@@ -120,16 +127,19 @@ class _Pool:
             if not self._under_way:
                 self._unused.set()
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
+        """What is under way has LAST_SECONDS more."""
+        self.hurried = True
         latest = asyncio.get_running_loop().time() + LAST_SECONDS
         for bound in self._under_way:
             ends = bound.when()
             if ends is not None and ends > latest and not bound.expired():
                 bound.reschedule(latest)
 
-    async def end(self) -> None:
-        """Hurry what is under way, and close all connections."""
-        self._hurry()
+    async def end(self, *, hurry: bool) -> None:
+        """Let what is under way come to its end, and close all connections."""
+        if hurry:
+            self.hurry()
         await self._unused.wait()
         await self.client.aclose()
 

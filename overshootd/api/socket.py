@@ -99,6 +99,7 @@ class Sockets:
         """Open another one now; the current one goes on until that is there."""
         if self._coming is not None:
             self._coming.cancel()  # it may hang on the old path
+            self._await(asyncio.create_task(self._left(self._coming), name="leave results"))
         self._doubted = 1
         self._open(0.0)
         self._renewed.set()
@@ -169,6 +170,12 @@ class Sockets:
             self._receiving = None
         self._drop()
         self._current = fresh
+
+    async def _left(self, coming: asyncio.Task[ResultsSocket]) -> None:
+        """Close it if it was open already."""
+        await asyncio.wait([coming])
+        if not coming.cancelled() and coming.exception() is None:
+            await coming.result().close()
 
     def _drop(self) -> None:
         if self._current is not None:

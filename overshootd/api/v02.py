@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 from overshootd.api.failures import Decision, Do, HttpAnswer, Operation, SocketClosed, decide
 from overshootd.api.http import Answer, Http, Success
-from overshootd.api.lease import Lease
+from overshootd.api.lease import LONGEST_TTL, Lease
 from overshootd.api.socket import ResultsSocket, SocketEnded, Sockets, open_results
 from overshootd.backoff import NETWORK, UNREACHABLE, Backoff
 from overshootd.condition import Condition
@@ -62,6 +62,7 @@ class V02:
         self._key = key
         self._log = log
         self._hide = hide
+        self._deleting = Condition(log, "ending a stream at the API", time.monotonic)
 
     async def create(self, spec: StreamSpec) -> V02Session:
         """POST /streams. Raises Transient, Refused or Permanent."""
@@ -87,7 +88,9 @@ class V02:
 
     async def resume(self, stream_id: str, url: str) -> V02Session:
         """The keepalive that renews the lease brings a token. Raises StreamGone, Refused or Permanent."""
-        session = V02Session(self, stream_id, PublishTarget(url, "") if url else None, Lease(None, 0.0), self._log)
+        # Nobody knows how much of the lease is left; longer than the longest it is not (api/README.md, v0.2 point 3).
+        lease = Lease(LONGEST_TTL, time.monotonic())
+        session = V02Session(self, stream_id, PublishTarget(url, "") if url else None, lease, self._log)
         await session.verify()
         if isinstance(session.target, PublishTarget) and not session.target.token:
             await session.close()
@@ -98,11 +101,13 @@ class V02:
         """DELETE, for DELETE_TIMEOUT at most; whether that is settled. A failure is logged."""
         answer = await self.call("DELETE", f"/streams/{stream_id}", timeout=DELETE_TIMEOUT)
         if isinstance(answer, Success):
+            self._deleting.good()
             return True
         decision = decide(Operation.DELETE, answer)
-        if decision.do is not Do.NOTHING and decision.may_delete:
-            self._log.warning(f"not closed at the API yet: {decision.message}", stream_id=stream_id)
-        return decision.do is Do.NOTHING or not decision.may_delete
+        if decision.do is Do.NOTHING or not decision.may_delete:
+            return True
+        self._deleting.bad(f"{decision.message}; tried again", stream_id=stream_id)
+        return False
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = REQUEST_TIMEOUT
@@ -118,9 +123,9 @@ class V02:
         """Read the key again; whether it is another now."""
         return self._key(False) != self._key(True)
 
-    def path_changed(self) -> None:
-        """Connections of the old path are not used again."""
-        self._http.drop_connections(unless_within=DROP_SECONDS)
+    def leave_connections(self, *, hurry: bool) -> None:
+        """Connections made so far are not used again; with `hurry`, what is under way on them is given up."""
+        self._http.drop_connections(unless_within=DROP_SECONDS, hurry=hurry)
 
     def room(self, url: str, token: str) -> PublishTarget:
         """The token is hidden before anybody can log it."""
@@ -182,7 +187,13 @@ class V02Session:
         return LeaseNow(self._lease.sent, self._lease.until, self._token_at, self._seen)
 
     def path_changed(self) -> None:
-        self._api.path_changed()
+        self._begin_anew(hurry=True)
+
+    def doubt_path(self) -> None:
+        self._begin_anew(hurry=False)
+
+    def _begin_anew(self, *, hurry: bool) -> None:
+        self._api.leave_connections(hurry=hurry)
         self._now.set()
         if self._sockets is not None:
             self._sockets.renew()
@@ -227,7 +238,8 @@ class V02Session:
             backoff = Backoff(NETWORK.base, self._lease.longest_delay)
             # A Retry-After beyond the lease would be a lost stream, so here it is only taken up to the cap.
             wait = backoff.delay(attempt, random.uniform, min(decision.retry_after or 0, backoff.cap))
-            attempt = 0 if await self._pause(wait) else attempt + 1
+            until = self._lease.until or float("inf")
+            attempt = 0 if await self._pause(min(wait, max(until - time.monotonic(), 0.0))) else attempt + 1
         self._keepalive_works.good()
 
     async def _ask(self) -> Decision | None:
@@ -277,8 +289,9 @@ class V02Session:
             self._end_unless(decision, Do.RETRY, Do.ASK_AGAIN, Do.ASK_LEASE)
         # Any close means the same: ask at once; it also makes the server infer again after a deploy.
         await self.verify()
-        backoff = UNREACHABLE if decision.do is Do.ASK_AGAIN else NETWORK
-        await asyncio.sleep(backoff.delay(attempt, random.uniform, decision.retry_after) if attempt else 0.0)
+        # What is inferred while no socket is open is lost, so the pauses stay short whatever refuses it.
+        if attempt:
+            await self._pause(UNREACHABLE.delay(attempt - 1, random.uniform, decision.retry_after))
 
     def _result(self, message: str | bytes) -> Inference | None:
         received_at = time.time()

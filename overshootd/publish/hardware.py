@@ -43,6 +43,8 @@ class HardwarePublisher:
         self._first: asyncio.Future[AccessUnit] = loop.create_future()
         self._failed: asyncio.Future[str] = loop.create_future()
         self._joined = False
+        self._newest: Picture | None = None
+        self._told = False
 
     async def source(self) -> Mapping[str, Any]:
         return await self._inner.source()
@@ -52,8 +54,10 @@ class HardwarePublisher:
         return self._inner.connected
 
     async def rejoin(self) -> None:
-        self._worker.wish(Wish(keyframe=True))
         await self._inner.rejoin()
+        if self._newest is not None:  # at 0.5 fps the next one may be 2 s away
+            self._worker.wish(Wish(keyframe=True))
+            self._worker.put(self._newest)
 
     async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         self._worker.start()
@@ -71,6 +75,7 @@ class HardwarePublisher:
     def push(self, media: Media) -> Wish:
         if not isinstance(media, Picture):
             raise TypeError("this publisher encodes pictures; it takes no access units")
+        self._newest = media
         self._worker.put(media)
         return Wish()
 
@@ -96,7 +101,9 @@ class HardwarePublisher:
             await self._inner.close()
         finally:
             if not await stopping:
-                self._log.error("an encoder's driver does not return, its thread is left behind")
+                why = "an encoder's driver does not return, its thread is left behind"
+                self._log.error(why)
+                self._given(why)  # or each attempt would leave another one
 
     def _trouble(self) -> str | None:
         if self._failed.done():
@@ -106,7 +113,9 @@ class HardwarePublisher:
         return None
 
     def _given(self, why: str) -> Transient:
-        self._given_up(why)
+        if not self._told:
+            self._told = True
+            self._given_up(why)
         return Transient(why)
 
     def _deliver(self, unit: AccessUnit) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ LAST_STATS_TIMEOUT = 0.5
 LEAVE_TIMEOUT = 3.0
 """`disconnect()` did not block in any measured state (livekit-notes.md); the bound is for those not measured."""
 
-REJOIN_SECONDS, REJOIN_ROUND_TRIPS = 3.0, 20
+REJOIN_SECONDS, REJOIN_ROUND_TRIPS = 2.0, 20
 """For beginning anew in the same room: 0.44 s without a delay (livekit-notes.md). Signalling, ICE and DTLS take some
 ten round trips, and lose packets."""
 
@@ -155,10 +155,27 @@ class LiveKitPublisher:
         except rtc.ConnectError as error:
             raise Transient(f"joining the room failed: {explained(error.message, target.url)}") from error
         self._host = urlsplit(target.url).hostname or ""
+        await self._unless_lost(self._begin(first))
+
+    async def _begin(self, first: Callable[[], Awaitable[Media]]) -> None:
         media = await within_reach(first)
         self.push(media)
         await self._publish()
         await self._until_encoded(media)
+
+    async def _unless_lost(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Raises Transient as soon as the room was left, which the library itself tells late or never."""
+        task = asyncio.create_task(doing, name="begin in the room")
+        try:
+            either: list[asyncio.Future[Any]] = [task, self._lost]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if task.cancelled():
+            raise Transient(f"the room was left: {self._lost.result()}")
+        task.result()
 
     async def _publish(self) -> None:
         try:
@@ -216,8 +233,9 @@ class LiveKitPublisher:
             republished.cancel()
         while not self._lost.done():
             counters = self._counters(await self._rtc_stats(STATS_TIMEOUT))
-            if counters.responses and counters.encoded:
-                return
+            # An encoder elsewhere may take its time: whether it does is looked after by `watch`.
+            if counters.responses and (counters.encoded or self._plan.encoded):
+                return self._source.begin_anew()
             if isinstance(self._newest, Picture):
                 self._source.push(replace(self._newest, captured_ns=time.monotonic_ns()))
             await asyncio.sleep(FIRST_FRAME_SECONDS)
@@ -248,11 +266,12 @@ class LiveKitPublisher:
         return self._sent
 
     async def close(self) -> None:
-        if self._join is None:
+        join, self._join = self._join, None
+        if join is None:
             pass
-        elif not self._join.done():
-            self._owner.adopt(self._room, self._join, self._who, self._log)
-        elif not self._join.cancelled() and self._join.exception() is None:
+        elif not join.done():
+            self._owner.adopt(self._room, join, self._who, self._log)
+        elif not join.cancelled() and join.exception() is None:
             await self._rtc_stats(LAST_STATS_TIMEOUT)
             self._log.info(
                 "leaving the room",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from overshootd.access import doubts
-from overshootd.config.secret import Secret
+from overshootd.config.secret import Redactor, Secret
 from overshootd.config.transports import LiveKitTransport, RoomLogin
 from overshootd.contracts import Media, Publisher, PublishStats, PublishTarget, Target, Wish
 from overshootd.errors import CameraLost, Refused, Transient
@@ -23,7 +23,7 @@ class OwnRoom:
     """The room of one stream, and how both get in: with the user's tokens, or with such as are made here.
 
     `login` is read again for each token that is needed, so that whoever puts a new one where the old is kept need not
-    restart us. `hide` masks what is made. `clock`: seconds since the epoch.
+    restart us. `redactor` masks both, and what is made here. `clock`: seconds since the epoch.
     """
 
     def __init__(
@@ -31,11 +31,12 @@ class OwnRoom:
         transport: LiveKitTransport,
         login: RoomLogin,
         again: Callable[[], RoomLogin | None],
-        hide: Callable[[Secret], None],
+        redactor: Redactor,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`again` gives the login as it is kept now, None when it cannot be read."""
-        self._transport, self._login, self._again, self._hide, self._clock = transport, login, again, hide, clock
+        self._transport, self._login, self._again = transport, login, again
+        self._redactor, self._clock = redactor, clock
 
     def source(self) -> Mapping[str, Any]:
         """For the API: where it finds the room, and the token that it joins with."""
@@ -77,7 +78,7 @@ class OwnRoom:
             raise AssertionError("the loader breaks a stream that has no way into its room")
         make = tokens.watch_token if what == "watch" else tokens.publish_token
         token = make(key, secret, room, identity, self._clock())
-        self._hide(token)
+        self._redactor.remember(token)
         return token
 
     def _read_again(self) -> RoomLogin:
@@ -85,7 +86,7 @@ class OwnRoom:
         login = self._again()
         if login is not None and login.given == self._login.given and login != self._login:
             for secret in filter(None, (login.token, login.publish_token, login.api_secret)):
-                self._hide(secret)
+                self._redactor.add(secret)
             self._login = login
         return self._login
 

@@ -53,6 +53,9 @@ class Source(Protocol):
         Raises Congested as `contracts.Publisher.watch`.
         """
 
+    def begin_anew(self) -> None:
+        """Whoever receives has seen nothing yet."""
+
     def summary(self) -> dict[str, int]:
         """What is worth a word in the log at the end."""
 
@@ -103,6 +106,9 @@ class PictureSource:
 
     def look(self, sent: int | None, asked: float) -> None:
         """A picture that was not sent spoils no other."""
+
+    def begin_anew(self) -> None:
+        """The library sees to its encoder's keyframes."""
 
     def summary(self) -> dict[str, int]:
         return {}
@@ -173,6 +179,9 @@ class UnitSource:
         why = self._losses.narrow(asked, self.taken)
         if why and self._plan.replaceable:
             raise Congested(why)
+
+    def begin_anew(self) -> None:
+        self._broken = True
 
     def _lose(self, what: str) -> None:
         say = self._log.debug if self._told else self._log.warning  # the rest is told when the room is left

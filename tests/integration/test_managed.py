@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from overshootd.config.pieces import SecretRef
-from overshootd.config.secret import Secret
+from overshootd.config.secret import Redactor, Secret
 from overshootd.config.transports import LiveKitTransport, RoomLogin
 from overshootd.contracts import Picture, PixelFormat, PublishPlan
 from overshootd.errors import Refused
@@ -48,7 +48,7 @@ def ready_made(server: LiveKitChild) -> RoomLogin:
 
 def publisher_to(room: LiveKitTransport, login: RoomLogin, livekit: LiveKit, late: float = 0.0) -> ManagedPublisher:
     """`late`: by how many seconds this device's clock is behind."""
-    own = OwnRoom(room, login, lambda: None, lambda secret: None, lambda: time.time() - late)
+    own = OwnRoom(room, login, lambda: None, Redactor(), lambda: time.time() - late)
     return ManagedPublisher(livekit.publisher(PLAN, structlog.get_logger()), own)
 
 

@@ -69,6 +69,9 @@ class OneSession:
     def path_changed(self) -> None:
         self.asked.append("path changed")
 
+    def doubt_path(self) -> None:
+        self.asked.append("doubt")
+
     async def results(self) -> AsyncGenerator[Inference, None]:
         while True:
             yield await self.inferences.get()

@@ -9,7 +9,7 @@ import pytest
 
 from overshootd.access import read
 from overshootd.config.pieces import SecretRef
-from overshootd.config.secret import Secret
+from overshootd.config.secret import Redactor, Secret
 from overshootd.config.transports import LiveKitTransport, RoomLogin
 from overshootd.contracts import Media, Picture, PixelFormat, Publisher, PublishStats, PublishTarget, Target, Wish
 from overshootd.errors import CameraLost, Refused, Transient
@@ -37,13 +37,13 @@ class Kept:
 
     def __init__(self, login: RoomLogin | None) -> None:
         self.login = login
-        self.hidden: list[str] = []
+        self.redactor = Redactor()
 
-    def hide(self, secret: Secret) -> None:
-        self.hidden.append(secret.reveal())
+    def masks(self, text: str) -> bool:
+        return text not in self.redactor.redact(text)
 
     def room(self, transport: LiveKitTransport, login: RoomLogin, now: float = NOW) -> OwnRoom:
-        return OwnRoom(transport, login, lambda: self.login, self.hide, lambda: now)
+        return OwnRoom(transport, login, lambda: self.login, self.redactor, lambda: now)
 
 
 def minted(kept: Kept | None = None) -> OwnRoom:
@@ -73,7 +73,7 @@ def test_every_token_that_is_made_is_masked() -> None:
     kept = Kept(PAIR)
     room = minted(kept)
     tokens = [room.source()["token"], room.target().token]
-    assert kept.hidden == tokens
+    assert all(map(kept.masks, tokens))
     assert tokens[1] not in repr(room.target())
 
 
@@ -88,7 +88,7 @@ def test_a_token_that_was_replaced_where_it_is_kept_is_taken_and_masked() -> Non
     room = kept.room(BY_TOKENS, static())
     kept.login = newer
     assert Secret(room.target().token) == newer.publish_token
-    assert {Secret(hidden) for hidden in kept.hidden} == {newer.token, newer.publish_token}
+    assert all(kept.masks(secret.reveal()) for secret in (newer.token, newer.publish_token) if secret)
 
 
 @pytest.mark.parametrize("kept", [None, PAIR, RoomLogin()])

@@ -32,7 +32,7 @@ ROWS = [
     (SocketClosed(1000), Operation.RESULTS, Do.ASK_LEASE),
     (SocketClosed(1012, "service restart"), Operation.RESULTS, Do.ASK_LEASE),
     (SocketClosed(None), Operation.RESULTS, Do.ASK_LEASE),
-    (HttpAnswer(403, "not yours"), Operation.KEEPALIVE, Do.RETRY_SLOWLY),
+    (HttpAnswer(403, "not yours"), Operation.KEEPALIVE, Do.LET_GO),
     (HttpAnswer(409, "region_error"), Operation.CREATE, Do.OTHER_REGION),
     (HttpAnswer(404, "not found"), Operation.CREATE, Do.RETRY_SLOWLY),
     (HttpAnswer(410, "gone"), Operation.CREATE, Do.RETRY_SLOWLY),
@@ -47,7 +47,7 @@ ROWS = [
     (HttpAnswer(426, None), Operation.RESULTS, Do.ASK_LEASE),
     (HttpAnswer(503, None), Operation.RESULTS, Do.ASK_LEASE),
     (HttpAnswer(401, None), Operation.RESULTS, Do.RETRY_SLOWLY),
-    (HttpAnswer(403, None), Operation.RESULTS, Do.RETRY_SLOWLY),
+    (HttpAnswer(403, None), Operation.RESULTS, Do.LET_GO),
     # What the table does not name stops nothing for good.
     (HttpAnswer(405, "no"), Operation.CREATE, Do.RETRY_SLOWLY),
     (HttpAnswer(451, "no"), Operation.KEEPALIVE, Do.RETRY),
