@@ -12,8 +12,8 @@ from typing import TypeVar
 from structlog.testing import CapturingLogger
 
 from overshootd.contracts import Session, StreamSpec
-from overshootd.leftovers import Streams
-from overshootd.resume import Kept, ResumeStore
+from overshootd.leftovers import CLEARED_SECONDS, LONGEST_LEASE, Streams
+from overshootd.resume import FILE_NAME, Kept, ResumeStore
 from tests.integration.daemon_bed import eventually
 from tests.unit.attempt_parts import OneSession, Paths
 
@@ -49,6 +49,7 @@ class Bed:
     api: Api = field(default_factory=Api)
     paths: Paths = field(default_factory=Paths)
     wanted: Mapping[str, str] = field(default_factory=lambda: {"one": "same", "two": "same"})
+    now: float = 0.0
 
     def store(self) -> ResumeStore:
         return ResumeStore(self.folder, "0123456789abcdef", CapturingLogger(), at_once)
@@ -63,7 +64,8 @@ class Bed:
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[Streams]:
-        streams = Streams(self.store(), self.wanted, lambda name: self.api, self.paths, CapturingLogger())
+        store, log = self.store(), CapturingLogger()
+        streams = Streams(store, self.wanted, lambda name: self.api, self.paths, log, clock=lambda: self.now)
         await streams.load()
         running = asyncio.create_task(streams.run())
         try:
@@ -93,6 +95,43 @@ async def test_a_stray_that_cannot_be_deleted_is_tried_again_and_at_once_when_th
         bed.api.deaf.clear()
         bed.paths.change()
         await eventually(lambda: len(bed.api.deleted) > 1, "another one")
+
+
+async def test_a_stray_that_cannot_be_deleted_is_forgotten_when_its_lease_has_ended(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, Api(deaf={"2"}))
+    await bed.left_behind(TWO)
+    async with bed.streams() as streams:
+        await streams.cleared()
+        bed.now = LONGEST_LEASE
+        bed.paths.change()
+        while await bed.remembered():  # noqa: ASYNC110  # nobody tells: the file is read anew each time
+            await asyncio.sleep(0.01)
+
+
+async def test_what_cannot_be_taken_up_for_so_long_that_no_lease_lives_is_let_go(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        bed.now = LONGEST_LEASE
+        assert streams.kept("one") is None
+
+
+async def test_one_stray_that_nobody_deletes_holds_no_other_stream_up(tmp_path: Path) -> None:
+    bed = Bed(tmp_path, Api(deaf={"2"}))
+    await bed.left_behind(TWO)
+    async with bed.streams() as streams:
+        async with asyncio.timeout(CLEARED_SECONDS / 2):
+            await streams.cleared()
+        assert bed.api.deleted == ["2"]
+
+
+async def test_what_is_taken_up_is_not_written_anew(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    before = (tmp_path / FILE_NAME).stat().st_ino
+    async with bed.streams() as streams:
+        await streams.created("one", OneSession(stream_id="1"), "native")
+    assert (tmp_path / FILE_NAME).stat().st_ino == before
 
 
 async def test_what_is_gone_is_taken_up_only_once(tmp_path: Path) -> None:

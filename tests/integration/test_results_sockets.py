@@ -148,6 +148,18 @@ async def test_the_end_of_the_old_socket_is_nothing_while_another_is_on_its_way(
         assert await receiving == "new"
 
 
+async def test_a_newcomer_that_was_open_already_is_closed_when_another_is_asked_for(server: Server) -> None:
+    async with sockets(server) as reading:
+        receiving = asyncio.create_task(reading.receive())
+        await until_open(server, 1)
+        await server.send("first")
+        await receiving  # nobody reads for a while
+        for count in (2, 3):
+            reading.renew()
+            await eventually(lambda count=count: len(server.keys) == count, "another socket", BOUND)  # type: ignore[misc]
+    await until_open(server, 0)
+
+
 async def test_after_close_nothing_is_left_open(server: Server) -> None:
     async with sockets(server) as reading:
         receiving = asyncio.create_task(reading.receive())

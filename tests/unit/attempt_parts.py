@@ -122,6 +122,7 @@ class Publisher:
     trouble: list[Exception] = field(default_factory=list)
     rejoins: list[Exception] = field(default_factory=list)
     connected: bool = True
+    hangs: bool = False
     pushed: int = 0
     did: list[str] = field(default_factory=list)
 
@@ -131,6 +132,8 @@ class Publisher:
     async def connect(self, target: Target | None, first: Callable[[], Awaitable[Media]]) -> None:
         assert isinstance(target, PublishTarget)
         self.did.append(f"connect with {target.token}")
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.joins:
             raise self.joins.pop(0)
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import CapturingLogger
 
+from overshootd import presence
+from overshootd.backoff import Uniform
 from overshootd.contracts import CaptureFormat, Due, Media, Picture, PixelFormat, PublishPlan
 from overshootd.errors import CameraLost, OvershootdError, StreamGone, Transient
+from overshootd.ladder import Ladder
 from overshootd.presence import Presence
 from overshootd.status import Rung, StreamState
 from overshootd.stream import reason
@@ -77,7 +80,7 @@ class Bed:
         """Run until the condition holds."""
         running = asyncio.create_task(self.presence().run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while not condition():
                     assert not running.done(), running.exception()
                     await asyncio.sleep(0)
@@ -136,6 +139,34 @@ async def test_joins_that_fail_are_tried_again_with_a_fresh_token_each() -> None
     bed = Bed(Publishers([Publisher(joins=[REFUSED]), Publisher(joins=[REFUSED])]))
     await bed.until(lambda: len(bed.publishers.made) > 2 and "watch" in bed.publishers.made[2].did)
     assert [publisher.did[0] for publisher in bed.publishers.made] == [f"connect with token {n}" for n in range(3)]
+
+
+async def test_a_path_that_changes_while_a_room_is_begun_costs_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(presence, "LATE_SECONDS", 0.02)
+    bed = Bed(Publishers([Publisher(hangs=True)]))
+
+    def watched() -> bool:
+        if bed.publishers.made[0].did and not bed.paths.changes:
+            bed.paths.change()
+        return len(bed.publishers.made) > 1 and "watch" in bed.publishers.made[1].did
+
+    await bed.until(watched)
+    assert bed.publishers.made[0].did == ["connect with token 0", "close"]
+
+
+async def test_rooms_that_do_not_hold_are_joined_ever_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+
+    def pause(ladder: Ladder, *, joined: bool, uniform: Uniform) -> float:
+        waits.append(ladder.failed)
+        return 0.0
+
+    monkeypatch.setattr(presence, "pause", pause)
+    gone = [Publisher(trouble=[DEAD], connected=False) for _ in range(5)]
+    bed = Bed(Publishers(gone))
+    await bed.until(lambda: len(bed.publishers.made) > 5 and "watch" in bed.publishers.made[5].did)
+    assert waits == [1, 2, 3, 4, 5]
 
 
 async def test_a_stream_that_the_api_knows_no_more_ends_the_session() -> None:

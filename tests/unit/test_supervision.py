@@ -1,10 +1,13 @@
 """What a stream does after an attempt, and what its state looks like: the pure parts."""
 
+import asyncio
 import signal
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import CapturingLogger
 
 from overshootd.errors import (
     CameraLost,
@@ -16,10 +19,22 @@ from overshootd.errors import (
     Transient,
     Unreachable,
 )
+from overshootd.records import Records
 from overshootd.status import LONGEST_LINE, State, StreamState, status_line
 from overshootd.stream import reason
-from overshootd.supervisor import delay
+from overshootd.supervisor import StreamLife, delay
 from overshootd.systemd import Ending, meaning
+from tests.unit.attempt_parts import Paths
+
+
+class Told:
+    """Records that only remember."""
+
+    def __init__(self) -> None:
+        self.state = StreamState()
+
+    async def enter(self, state: State, why: str) -> None:
+        self.state.state = state
 
 
 def longest(_low: float, high: float) -> float:
@@ -52,6 +67,36 @@ def test_the_delay_never_exceeds_its_cap(failures: int) -> None:
 @given(st.integers(0, 10**9))
 def test_while_nobody_answers_a_path_that_comes_back_is_found_within_seconds(failures: int) -> None:
     assert delay(Unreachable("no route"), failures, longest) <= 5.0
+
+
+async def test_an_attempt_that_fails_in_the_moment_of_the_end_is_followed_by_no_other() -> None:
+    tried = 0
+
+    async def attempt() -> None:
+        nonlocal tried
+        tried += 1
+        raise Transient("its task group told of this alone")
+
+    life = StreamLife(attempt, cast(Records, Told()), Paths(), lambda: True, CapturingLogger())
+    with pytest.raises(asyncio.CancelledError):
+        await life.run()
+    assert tried == 1
+
+
+async def test_each_kind_of_failure_is_counted_by_itself() -> None:
+    """A night without an answer must not make the first refusal wait for a quarter of an hour."""
+    errors, waits = [*[Unreachable("no route")] * 5, StreamGone("404"), Permanent("422")], list[float]()
+
+    async def attempt() -> None:
+        raise errors.pop(0)
+
+    class Timed(StreamLife):
+        async def _pause(self, seconds: float, error: Exception, changes: int) -> bool:
+            waits.append(seconds)
+            return False
+
+    await Timed(attempt, cast(Records, Told()), Paths(), lambda: False, CapturingLogger()).run()
+    assert waits[-1] == 0.0, "a stream that is gone is made anew at once"
 
 
 def test_a_stream_that_lost_its_camera_is_there_when_the_camera_is_back_but_never_in_a_loop() -> None:
