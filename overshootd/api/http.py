@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +28,11 @@ connection, 32 MB a day instead of 19, measured with a tiny certificate."""
 LAST_SECONDS = 0.5
 """For a request that is under way when the path changes. Where the old path is dead no answer comes, and each moment
 counts; where it is not one does, and then a stream that was just created is not left behind unknown, and billed."""
+
+NO_LINGER = struct.pack("ii", 1, 0)
+"""struct linger: what a connection still has to send is dropped where it is closed. Else the kernel goes on to send it,
+and a request that was given up arrives when the path is back: a keepalive was seen 5.6 s after this process had died,
+and a create would be a stream whose id nobody reads."""
 
 LONGEST_ANSWER = 1_000_000
 """Bytes. The API's answers are a few kilobytes; a portal's page may be anything."""
@@ -84,6 +91,7 @@ class Http:
                         json=body,
                         headers={"authorization": f"Bearer {key.reveal()}"},
                         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+                        extensions={"trace": _traced},
                     ) as response:
                         return _answer(response, await _read(response))
         except TimeoutError:
@@ -142,6 +150,13 @@ class _Pool:
             self.hurry()
         await self._unused.wait()
         await self.client.aclose()
+
+
+async def _traced(event: str, told: Mapping[str, Any]) -> None:
+    """Called by httpx at each of its steps. It takes socket options only from those who look for proxies themselves."""
+    if event == "connection.connect_tcp.complete":
+        connected = told["return_value"].get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
 
 def _why(error: Exception) -> str:

@@ -165,3 +165,25 @@ async def test_the_end_does_not_wait_for_a_server_that_is_silent(server: Server)
         await next_of(server.asked)
         await http.close()
     assert isinstance(waiting.result(), NoAnswer)
+
+
+async def test_what_was_given_up_is_not_sent_later(http: Http) -> None:
+    """The connection is reset: nothing of it is left to a kernel that would try for minutes."""
+    ended: asyncio.Future[type[Exception] | None] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            await reader.read()
+        except ConnectionError as error:
+            ended.set_result(type(error))
+        else:
+            ended.set_result(None)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        answer = await http.request("GET", url, key=KEY, timeout=0.2)
+        assert isinstance(answer, NoAnswer)
+        async with asyncio.timeout(BOUND):
+            assert await ended is ConnectionResetError
