@@ -86,7 +86,7 @@ async def _memory(count: int) -> AsyncIterator[Line]:
     """One process after the other."""
     _say(f"{count} recoveries by a new Room, {count} in the same Room, {count} Rooms of the SDK alone")
     told = {way: await _recoveries(way, count) for way in ("new-room", "rejoin", "alone")}
-    for line in held(told):
+    for line in held(told, count):
         yield line
 
 

@@ -9,6 +9,12 @@ from math import ceil
 
 HEAD = ("figure", "times", "median", "p95", "SDK alone: median", "p95", "p95, ours to theirs", "target", "")
 
+NOTHING_MB = 0.05
+"""What the memory of a process that does nothing new wanders by, in 300 times."""
+
+NONE_EACH = 0.01
+"""Threads or descriptors: fewer than three in 300 times."""
+
 
 def p95(values: Sequence[float]) -> float:
     """Nearest rank: the worst of fewer than twenty."""
@@ -24,7 +30,7 @@ def median(values: Sequence[float]) -> float:
 class Line:
     """One figure: ours, those of the SDK alone (none where it has none), and what the p95 of ours must not exceed.
 
-    Infinity: it never came back.
+    Infinity: it never came back. `times`: of how many the one value is the mean, where there is one.
     """
 
     name: str
@@ -32,6 +38,7 @@ class Line:
     theirs: Sequence[float]
     target: float
     unit: str = "s"
+    times: int | None = None
 
     @property
     def met(self) -> bool:
@@ -42,24 +49,31 @@ class Line:
         ratio = _ratio(p95(self.ours), p95(self.theirs)) if self.theirs else ""
         ours = self._said(median(self.ours)), self._said(p95(self.ours))
         verdict = "met" if self.met else "missed"
-        return self.name, str(len(self.ours)), *ours, *theirs, ratio, f"≤ {self.target:g} {self.unit}".rstrip(), verdict
+        return (
+            self.name,
+            str(self.times or len(self.ours)),
+            *ours,
+            *theirs,
+            ratio,
+            f"≤ {self.target:g} {self.unit}".rstrip(),
+            verdict,
+        )
 
     def _said(self, value: float) -> str:
         return "never" if math.isinf(value) else f"{value:.2f} {self.unit}".rstrip()
 
 
-def held(grown: Mapping[str, Mapping[str, float]]) -> list[Line]:
+def held(grown: Mapping[str, Mapping[str, float]], times: int) -> list[Line]:
     """What a recovery leaves behind, by its way: by a new Room, in the same Room, and of a Room of the SDK alone."""
     new, same, alone = grown["new-room"], grown["rejoin"], grown["alone"]
-    return [
-        Line("a new Room: memory each", [new["memory"]], [alone["memory"]], 0.6, "MB"),
-        Line("the same Room: memory each", [same["memory"]], [], 0.05, "MB"),
-        *(
-            Line(f"{way}: {what} each", [one[what]], [alone[what]] if one is new else [], 0.01, "")
-            for way, one in (("a new Room", new), ("the same Room", same))
-            for what in ("threads", "descriptors")
-        ),
+    lines = [
+        Line("a new Room: memory each", [new["memory"]], [alone["memory"]], 0.6, "MB", times),
+        Line("the same Room: memory each", [same["memory"]], [], NOTHING_MB, "MB", times),
     ]
+    for what in ("threads", "descriptors"):
+        lines.append(Line(f"a new Room: {what} each", [new[what]], [alone[what]], NONE_EACH, "", times))
+        lines.append(Line(f"the same Room: {what} each", [same[what]], [], NONE_EACH, "", times))
+    return lines
 
 
 def _ratio(ours: float, theirs: float) -> str:
