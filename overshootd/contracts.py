@@ -318,6 +318,10 @@ class Publishers(Protocol):
     def rejoins(self) -> bool:
         """Whether a publisher may follow another within one stream. Legacy streams end with their connection."""
 
+    @property
+    def keyframe_seconds(self) -> float:
+        """How long the receiver may have to wait for a keyframe of a camera that sends them by itself alone."""
+
     async def hardware(self) -> bool:
         """Whether pictures can be encoded as H.264 by this machine's own encoder. Tried once, which takes seconds."""
 

@@ -34,6 +34,10 @@ class _Useless(Exception):
     """This Room cannot be mended; the text says what ails it."""
 
 
+class _Late(Transient):
+    """What was begun on a path that is another by now."""
+
+
 @dataclass(slots=True)
 class Presence:
     """The publishers of one session, one after the other. `period`: seconds from one result to the next.
@@ -102,7 +106,7 @@ class Presence:
             except OF_THE_ATTEMPT:
                 raise
             except Transient as error:
-                await self._not_joined(str(error))
+                await self._not_joined(str(error), counts=not isinstance(error, _Late))
 
     def _begin(self) -> None:
         self.begin()
@@ -115,7 +119,7 @@ class Presence:
         try:
             await self._done_or_late(connecting)
             if not connecting.done():
-                raise Transient("the path changed before video arrived")
+                raise _Late("the path changed before video arrived")
             await connecting
         finally:
             connecting.cancel()
@@ -127,10 +131,11 @@ class Presence:
             await asyncio.wait([connecting], timeout=LOOK_SECONDS)
             late = late + LOOK_SECONDS if self.publisher.connected and self.paths.changes > self._seen else 0.0
 
-    async def _not_joined(self, why: str) -> None:
+    async def _not_joined(self, why: str, *, counts: bool) -> None:
+        """`counts`: against the transport."""
         self._climb(Sign.FAILURE, why, connected=False)
         await self._ask()
-        if self.publishers.not_joined():
+        if counts and self.publishers.not_joined():
             raise StreamGone(f"{why}; the transport is {self.publishers.transport} from now on")
         await self._another(why)
 

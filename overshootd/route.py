@@ -7,6 +7,7 @@ of it decoded and encoded anew far more. So what must be seen to comes first, th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,10 +45,19 @@ class Route:
     why: str
 
 
-def route(camera: CaptureFormat, fps: float, publish: PublishConfig, *, hides: bool, narrow: bool = False) -> Route:
+def route(
+    camera: CaptureFormat,
+    fps: float,
+    publish: PublishConfig,
+    *,
+    hides: bool,
+    narrow: bool = False,
+    keyframes: float = math.inf,
+) -> Route:
     """The way of this camera's frames, of which `fps` a second are wanted.
 
     `hides`: masks or a crop must act on every picture. `narrow`: the path took less than what was passed on.
+    `keyframes`: seconds from one to the next that the transport can bear.
     """
     if not camera.encoded:
         always = publish.passthrough == "always"
@@ -58,6 +68,11 @@ def route(camera: CaptureFormat, fps: float, publish: PublishConfig, *, hides: b
         return Route(Kind.UNITS, "the camera's H.264 is passed on untouched: publish.passthrough is always")
     if (size := _other_size(camera, publish)) is not None:
         return _decoded(size)
+    if camera.keyframe_seconds is not None and camera.keyframe_seconds > keyframes * KEYFRAME_SLACK:
+        return _decoded(
+            f"the camera sends a keyframe every {camera.keyframe_seconds:.3g} s, and this transport needs one every "
+            f"{keyframes:.3g} s"
+        )
     if narrow:
         return _decoded("the path to the room took less than the camera gives")
     if camera.keyframe_seconds is not None and camera.keyframe_seconds * fps <= KEYFRAME_SLACK:
@@ -109,9 +124,12 @@ class Routes:
         self._told = ""
         self._narrow_until = float("-inf")
 
-    def choose(self, camera: CaptureFormat, fps: float, publish: PublishConfig, *, hides: bool) -> Kind:
+    def choose(
+        self, camera: CaptureFormat, fps: float, publish: PublishConfig, *, hides: bool, keyframes: float = math.inf
+    ) -> Kind:
         """As `route`; why is logged when it is another than before."""
-        way = route(camera, fps, publish, hides=hides, narrow=self._clock() < self._narrow_until)
+        narrow = self._clock() < self._narrow_until
+        way = route(camera, fps, publish, hides=hides, narrow=narrow, keyframes=keyframes)
         if way.why and way.why != self._told:
             self._log.info(way.why)
         self._told = way.why

@@ -115,7 +115,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 async def _plan(parts: Parts, camera: CaptureFormat) -> tuple[PublishPlan, Kind]:
     processing, publish = parts.config.processing, parts.config.publish
-    kind = parts.routes.choose(camera, rate(processing, publish), publish, hides=parts.config.view.hides)
+    keyframes = parts.publishers.keyframe_seconds
+    fps, hides = rate(processing, publish), parts.config.view.hides
+    kind = parts.routes.choose(camera, fps, publish, hides=hides, keyframes=keyframes)
     encodes = kind is Kind.PICTURES and publish.codec in (None, "h264")
     hardware = encodes and await parts.publishers.hardware()
     return plan(processing, publish, camera, kind, hardware=hardware), kind

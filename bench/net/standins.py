@@ -106,6 +106,7 @@ class Publishers:
     """Satisfies contracts.Publishers: the native transport."""
 
     transport, rejoins = "native", True
+    keyframe_seconds = float("inf")
 
     def __init__(self, livekit: LiveKit, log: Log) -> None:
         self._livekit, self._log = livekit, log

@@ -106,7 +106,7 @@ def decide(operation: Operation, seen: Seen) -> Decision:
         case SocketClosed(code, reason):
             return _closed(code, reason)
         case HttpAnswer():
-            return replace(_answered(operation, seen), request_id=seen.request_id)
+            return replace(_answered(operation, seen), request_id=seen.request_id, retry_after=seen.retry_after)
 
 
 def _closed(code: int | None, reason: str) -> Decision:
@@ -128,9 +128,9 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
     said = f"{operation}: {seen.status}{' ' + seen.error if seen.error else ''}"
     if operation is Operation.RESULTS and seen.status not in (401, 403):
         # A WebSocket handshake is refused without the API's JSON: whoever refused it, the lease decides.
-        return Decision(Do.ASK_LEASE, f"the results socket was refused ({said})", seen.retry_after)
-    if seen.status >= 500 or seen.status in (408, 425):
-        return Decision(Do.RETRY, said, seen.retry_after)
+        return Decision(Do.ASK_LEASE, f"the results socket was refused ({said})")
+    if seen.status >= 500 or seen.status in (408, 425) or (seen.status == 429 and seen.error is None):
+        return Decision(Do.RETRY, said)
     # While a stream lives its lease decides, so only a create is slowed down by what the table does not name.
     unnamed = Do.RETRY_SLOWLY if operation is Operation.CREATE else Do.RETRY
     if seen.error is None and operation is not Operation.RESULTS:
@@ -149,14 +149,14 @@ def _answered(operation: Operation, seen: HttpAnswer) -> Decision:
             return Decision(Do.OTHER_REGION, f"wrong region ({said})")
         case 429 if operation is Operation.CREATE:
             why = "five streams are open on this key, by other devices unless this one has so many"
-            return Decision(Do.FREE_STREAMS, f"{why} ({said})", seen.retry_after)
+            return Decision(Do.FREE_STREAMS, f"{why} ({said})")
         case 429:
-            return Decision(Do.RETRY, said, seen.retry_after)
+            return Decision(Do.RETRY, said)
         case 400 | 422 if operation in (Operation.CREATE, Operation.PROMPT):
             details = f"; {seen.details}" if seen.details else ""
             return Decision(Do.STOP, f"the API refuses the configuration ({said}{details})")
         case _:
-            return Decision(unnamed, f"an answer that the API's contract does not name ({said})", seen.retry_after)
+            return Decision(unnamed, f"an answer that the API's contract does not name ({said})")
 
 
 def _not_there(operation: Operation, said: str) -> Decision:

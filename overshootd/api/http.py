@@ -182,7 +182,7 @@ def _answer(response: httpx.Response, content: bytes) -> Answer:
         status=response.status_code,
         error=str(error) if error is not None else None,
         details=body.get("details") if body else None,
-        retry_after=_seconds(response.headers.get("retry-after")),
+        retry_after=seconds(response.headers.get("retry-after")),
         request_id=str(body.get("request_id")) if body and body.get("request_id") else None,
     )
 
@@ -195,7 +195,7 @@ def _json_object(content: bytes) -> Mapping[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds. Its date form is left out: it needs a clock that a device at boot does not have."""
     try:
         return min(max(float(retry_after or ""), 0.0), 3600.0)

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from overshootd.api.failures import HttpAnswer, NoAnswer, Seen, SocketClosed
+from overshootd.api.http import seconds
 from overshootd.backoff import UNREACHABLE
 from overshootd.config.secret import Secret
 from overshootd.remedy import explained
@@ -65,7 +66,8 @@ async def open_results(url: str, key: Secret, tls: ssl.SSLContext, timeout: floa
             max_queue=QUEUE,
         )
     except InvalidStatus as refused:
-        raise SocketEnded(HttpAnswer(refused.response.status_code, error=None)) from refused
+        later = seconds(refused.response.headers.get("retry-after"))
+        raise SocketEnded(HttpAnswer(refused.response.status_code, error=None, retry_after=later)) from refused
     except (OSError, TimeoutError, WebSocketException) as error:
         raise SocketEnded(NoAnswer(explained(f"{type(error).__name__}: {error}", url))) from error
     try:

@@ -24,6 +24,9 @@ from overshootd.contracts import IceServer, Inference, LeaseNow, Log, PublishTar
 from overshootd.errors import StreamGone, Transient
 
 REQUEST_TIMEOUT = 10.0
+LEAST_TIMEOUT = 0.5
+"""Of the last keepalive of a lease that is nearly over."""
+
 DELETE_TIMEOUT = 4.0
 """Well under the 10 s that an orderly end may take."""
 
@@ -32,6 +35,9 @@ DROP_SECONDS = 1.0
 
 TWICE = 64
 """Results whose ids are remembered: while two sockets are open, each brings the same."""
+
+REFUSALS = (401, 402, 403)
+"""What another key may mend."""
 
 MAD_TTL = 1e6
 """Seconds. Nobody leases for eleven days: a number beyond (or infinity) is a mistake, and tells nothing."""
@@ -115,7 +121,7 @@ class V02:
         """One request; a second one when the key is refused and another is there by now."""
         key = self._key(False)
         answer = await self._http.request(method, self._base + path, key=key, body=body, timeout=timeout)
-        if isinstance(answer, HttpAnswer) and answer.status == 401 and (newer := self._key(True)) != key:
+        if isinstance(answer, HttpAnswer) and answer.status in REFUSALS and (newer := self._key(True)) != key:
             return await self._http.request(method, self._base + path, key=newer, body=body, timeout=timeout)
         return answer
 
@@ -245,7 +251,9 @@ class V02Session:
     async def _ask(self) -> Decision | None:
         """One keepalive. None when the lease was renewed."""
         sent = time.monotonic()
-        answer = await self._api.call("POST", f"/streams/{self.stream_id}/keepalive", timeout=self._lease.timeout)
+        left = float("inf") if self._lease.until is None else self._lease.until - sent
+        timeout = min(self._lease.timeout, max(left, LEAST_TIMEOUT))
+        answer = await self._api.call("POST", f"/streams/{self.stream_id}/keepalive", timeout=timeout)
         if not isinstance(answer, Success):
             return decide(Operation.KEEPALIVE, answer)
         self._lease = Lease(_ttl(answer.body), sent)
@@ -290,8 +298,8 @@ class V02Session:
         # Any close means the same: ask at once; it also makes the server infer again after a deploy.
         await self.verify()
         # What is inferred while no socket is open is lost, so the pauses stay short whatever refuses it.
-        if attempt:
-            await self._pause(UNREACHABLE.delay(attempt - 1, random.uniform, decision.retry_after))
+        if attempt or decision.retry_after:
+            await self._pause(UNREACHABLE.delay(max(attempt - 1, 0), random.uniform, decision.retry_after))
 
     def _result(self, message: str | bytes) -> Inference | None:
         received_at = time.time()
@@ -329,7 +337,9 @@ class V02Session:
 
 
 def _key_refused(ended: SocketEnded) -> bool:
-    return isinstance(ended.seen, SocketClosed) and ended.seen.code == 1008
+    """Or out of credits, which another one may have."""
+    seen = ended.seen
+    return isinstance(seen, SocketClosed) and (seen.code == 1008 or seen.reason.endswith("insufficient_credits"))
 
 
 def _expect(operation: Operation, answer: Answer) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ KILL_SECONDS = 1.0
 
 WIDTH_MULTIPLE = 64
 """Pixels. FFmpeg copies rows into a V4L2 encoder's buffers as they are, and drivers pad theirs."""
+
+
+LEGACY_KEYFRAME_SECONDS = 2.0
 
 
 class Encoders:
@@ -160,6 +164,11 @@ class StreamPublishers:
         if left is None:
             await asyncio.Event().wait()
         await asyncio.sleep(left or 0.0)
+
+    @property
+    def keyframe_seconds(self) -> float:
+        # Who joins a room late asks for a keyframe; not every legacy receiver does, and not every camera heeds it.
+        return LEGACY_KEYFRAME_SECONDS if self.transport == "webrtc" else math.inf
 
     async def hardware(self) -> bool:
         return not self._given_up and await self._encoders.name() is not None

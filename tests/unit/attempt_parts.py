@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,6 +172,8 @@ class Publishers:
     transport: str = "native"
     rejoins: bool = True
     falls_back: bool = False
+    keyframe_seconds: float = math.inf
+    better: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def hardware(self) -> bool:
         self.asked += 1
@@ -190,4 +193,4 @@ class Publishers:
         return self.falls_back
 
     async def another(self) -> None:
-        await asyncio.Event().wait()
+        await self.better.wait()

@@ -12,7 +12,7 @@ from structlog.testing import CapturingLogger
 from overshootd import records
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import AccessUnit, CaptureFormat, Due, Media, Wish
-from overshootd.errors import CameraLost, Congested
+from overshootd.errors import CameraLost, Congested, StreamGone
 from overshootd.route import Routes
 from overshootd.status import StreamState
 from overshootd.stream import Parts, attempt
@@ -140,6 +140,22 @@ async def test_a_path_that_took_too_little_gets_pictures_at_the_next_attempt() -
         await ended(both)
     assert camera.started == ["units", "stop", "pictures of 1280x720", "stop"]
     assert [plan.encoded for plan in publishers.plans] == [True, False]
+
+
+async def test_a_better_transport_is_tried_by_a_new_stream() -> None:
+    publishers = Publishers()
+    publishers.better.set()
+    both = parts(Camera(replace(ENCODED, encoded=False), frames=10**9), publishers)
+    with pytest.raises(StreamGone, match="tried again"):
+        await ended(both)
+    assert cast(Api, both.api).session.asked[-1] == "delete"
+
+
+async def test_a_transport_that_needs_keyframes_gets_pictures_of_a_camera_that_sends_few() -> None:
+    camera, publishers = Camera(replace(ENCODED, keyframe_seconds=10.0)), Publishers(keyframe_seconds=2.0)
+    with pytest.raises(CameraLost):
+        await ended(parts(camera, publishers))
+    assert camera.started == ["pictures of 1280x720", "stop"]
 
 
 @pytest.mark.parametrize(

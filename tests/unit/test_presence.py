@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -60,7 +61,7 @@ class Bed:
     state: StreamState = field(default_factory=StreamState)
     shown: list[Rung] = field(default_factory=list)
 
-    def presence(self) -> Presence:
+    def presence(self, clock: Callable[[], float] = time.monotonic) -> Presence:
         return Presence(
             session=self.session,
             publishers=self.publishers,
@@ -74,6 +75,7 @@ class Bed:
             changed=lambda: self.shown.append(self.state.rung),
             trouble=lambda why: None,
             log=CapturingLogger(),
+            clock=clock,
         )
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -190,6 +192,30 @@ async def test_a_legacy_stream_ends_with_its_connection() -> None:
 async def test_a_camera_that_is_lost_is_no_trouble_of_the_room() -> None:
     bed = Bed(Publishers([Publisher(trouble=[CameraLost("unplugged")])]))
     assert isinstance(await bed.end(), CameraLost)
+
+
+async def test_results_that_stay_away_are_asked_for_then_the_room_is_begun_anew_then_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(presence, "LOOK_SECONDS", 0.001)
+    bed, now = Bed(Publishers()), [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0  # whoever looks finds that time has passed
+        return now[0]
+
+    with pytest.raises(StreamGone, match="no result for"):
+        await asyncio.wait_for(bed.presence(clock).run(), 10)
+    assert bed.shown == [
+        Rung.KEEPALIVE,
+        Rung.STEADY,
+        Rung.REJOIN,
+        Rung.STEADY,
+        Rung.NEW_ROOM,
+        Rung.STEADY,
+        Rung.NEW_STREAM,
+    ]
+    assert [publisher.did.count("rejoin") for publisher in bed.publishers.made] == [1, 0]
 
 
 async def test_the_rung_is_shown_while_it_is_tried() -> None:

@@ -25,7 +25,7 @@ from tests.net.chaos.run import Outcome, Terms, running
 
 TERMS = (
     Terms("leases of 45 s", streams=1, lease=45.0),
-    Terms("leases of 12 s", streams=2, lease=12.0, simulate=("--lease-ttl", "12", "--token-ttl", "8")),
+    Terms("leases of 12 s", streams=5, lease=12.0, simulate=("--lease-ttl", "12", "--token-ttl", "8")),
     Terms("legacy WebRTC", streams=1, lease=20.0, simulate=("--lease-ttl", "20"), transport="webrtc"),
 )
 """Beds side by side. The second one is a night, compressed; in the third each trouble of the video is a new stream."""
