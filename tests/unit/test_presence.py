@@ -206,15 +206,8 @@ async def test_results_that_stay_away_are_asked_for_then_the_room_is_begun_anew_
 
     with pytest.raises(StreamGone, match="no result for"):
         await asyncio.wait_for(bed.presence(clock).run(), 10)
-    assert bed.shown == [
-        Rung.KEEPALIVE,
-        Rung.STEADY,
-        Rung.REJOIN,
-        Rung.STEADY,
-        Rung.NEW_ROOM,
-        Rung.STEADY,
-        Rung.NEW_STREAM,
-    ]
+    tried = [rung for rung in bed.shown if rung is not Rung.STEADY]
+    assert tried == [Rung.KEEPALIVE, Rung.REJOIN, Rung.NEW_ROOM, Rung.NEW_STREAM]
     assert [publisher.did.count("rejoin") for publisher in bed.publishers.made] == [1, 0]
 
 

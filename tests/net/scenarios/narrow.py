@@ -31,7 +31,7 @@ async def lte(bed: Bed) -> None:
 
 async def a_small_mtu_and_no_icmp(bed: Bed) -> None:
     """1280 bytes, and nobody tells of larger packets that were lost."""
-    await _begin(bed, Uplink(largest=1280, clamp=False), within=30)
+    await _begin(bed, Uplink(largest=1280), within=30)
     async with bed.survives(within=15, gap=10):
         await bed.net.route("b")
 
