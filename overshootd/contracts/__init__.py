@@ -1,0 +1,65 @@
+"""What the rooms hand to each other. No room imports a sibling: they all meet here."""
+
+from overshootd.contracts.log import Log
+from overshootd.contracts.media import (
+    AccessUnit,
+    Camera,
+    CameraState,
+    CaptureFormat,
+    CaptureNeed,
+    Due,
+    Media,
+    Picture,
+    PixelFormat,
+    Sample,
+    Subscription,
+    Wish,
+)
+from overshootd.contracts.publishing import (
+    APART_SECONDS,
+    Answer,
+    IceServer,
+    Publisher,
+    Publishers,
+    PublishPlan,
+    PublishStats,
+    PublishTarget,
+    Target,
+)
+from overshootd.contracts.session import Api, Inference, LeaseNow, Leftovers, Paths, Session, StreamSpec
+from overshootd.contracts.storing import Record, Sink, Spool
+
+__all__ = [
+    "APART_SECONDS",
+    "AccessUnit",
+    "Answer",
+    "Api",
+    "Camera",
+    "CameraState",
+    "CaptureFormat",
+    "CaptureNeed",
+    "Due",
+    "IceServer",
+    "Inference",
+    "LeaseNow",
+    "Leftovers",
+    "Log",
+    "Media",
+    "Paths",
+    "Picture",
+    "PixelFormat",
+    "PublishPlan",
+    "PublishStats",
+    "PublishTarget",
+    "Publisher",
+    "Publishers",
+    "Record",
+    "Sample",
+    "Session",
+    "Sink",
+    "Spool",
+    "StreamSpec",
+    "Subscription",
+    "Target",
+    "Wish",
+]
