@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field
 import pytest
 import structlog
 
+from overshootd.api.failures import HttpAnswer, Operation, decide
 from overshootd.api.http import Http
 from overshootd.api.v02 import V02
 from overshootd.config.secret import Secret
 from overshootd.contracts import PublishTarget
-from overshootd.errors import Refused, StreamGone
+from overshootd.errors import Refused, StreamGone, Transient
 from overshootd.simulator.gateway import Terms
 from tests.integration.daemon_bed import eventually
 from tests.integration.gateway_lab import Lab, running
@@ -137,3 +139,30 @@ async def test_a_results_socket_takes_the_key_that_is_written_now(lab: Lab, http
         feeding = tasks.create_task(feed(lab, session))
         assert (await anext(results)).api["ok"]
         feeding.cancel()
+
+
+async def test_where_credits_are_out_the_key_is_read_again_too(lab: Lab, http: Http) -> None:
+    keys = Keys(GOOD, GOOD)
+    await lab.faults({"fault": "status", "status": 402, "operation": "createStream"})
+    with pytest.raises(Refused):
+        await with_keys(http, lab.base, keys).create(SPEC)
+    assert keys.read == 1
+
+
+async def test_a_refused_results_socket_is_tried_no_sooner_than_the_server_wishes(lab: Lab, http: Http) -> None:
+    session = await api(http, lab.base).create(SPEC)
+    await lab.faults({"fault": "status", "status": 503, "retry_after": 2, "operation": "results", "count": 1})
+    began = time.monotonic()
+    async with aclosing(session.results()) as results, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(feed(lab, session))
+        await anext(results)
+        feeding.cancel()
+    assert time.monotonic() - began >= 2.0
+
+
+@pytest.mark.parametrize("body", [{"error": "too_many_streams"}, None])
+def test_a_wish_to_wait_is_kept_whoever_tells_it(body: dict[str, str] | None) -> None:
+    seen = HttpAnswer(429, error=body["error"] if body else None, retry_after=30.0)
+    error = decide(Operation.CREATE, seen).error()
+    assert isinstance(error, Transient) and not isinstance(error, Refused)
+    assert error.retry_after == 30.0
