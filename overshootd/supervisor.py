@@ -26,6 +26,9 @@ CAMERA = Backoff(base=0.05, cap=5.0)
 this only keeps one that is lost again at every attempt from keeping the processor busy, and the API."""
 
 
+LOST = Backoff(base=0.25, cap=5.0)
+"""After an attempt that gave results: the way is there, and a legacy stream ends with every trouble of its path."""
+
 BACKOFFS = ((CameraLost, CAMERA), (Portal, PORTAL), (Refused, REFUSED), (Unreachable, UNREACHABLE))
 """The first that fits."""
 
@@ -33,16 +36,19 @@ OF_THE_PATH = (Unreachable, Portal)
 """What another path may mend."""
 
 
-def backoff(error: Exception) -> Backoff:
-    """How the next attempt is put off. Pure."""
-    return next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
+def backoff(error: Exception, *, came: bool = False) -> Backoff:
+    """How the next attempt is put off; `came`: the last one gave results. Pure."""
+    fitting = next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
+    return LOST if came and fitting is NETWORK else fitting
 
 
-def delay(error: Exception, failures: int, uniform: Uniform) -> float:
+def delay(error: Exception, failures: int, uniform: Uniform, *, came: bool = False) -> float:
     """Seconds until the next attempt, `failures` of this kind having come before. Pure."""
     if isinstance(error, StreamGone) and failures == 0:
         return 0.0  # "new stream at once" (api/README.md)
-    return backoff(error).delay(failures, uniform, error.retry_after if isinstance(error, Transient) else None)
+    return backoff(error, came=came).delay(
+        failures, uniform, error.retry_after if isinstance(error, Transient) else None
+    )
 
 
 @dataclass(slots=True)
@@ -74,11 +80,11 @@ class StreamLife:
                     return await self.records.enter(State.STOPPED, str(error))
                 case _:
                     await self.records.enter(State.REFUSED if isinstance(error, Refused) else State.WAITING, str(error))
-            worked = self.records.state.results > results and time.monotonic() - began > STABLE_SECONDS
-            if worked:
+            came = self.records.state.results > results
+            if came and time.monotonic() - began > STABLE_SECONDS:
                 failures.clear()
-            kind = backoff(error)
-            if await self._pause(delay(error, failures[kind], random.uniform), error, changes):
+            kind = backoff(error, came=came)
+            if await self._pause(delay(error, failures[kind], random.uniform, came=came), error, changes):
                 failures.clear()
             else:
                 failures[kind] += 1

@@ -99,6 +99,12 @@ async def test_each_kind_of_failure_is_counted_by_itself() -> None:
     assert waits[-1] == 0.0, "a stream that is gone is made anew at once"
 
 
+@given(st.integers(0, 10**9))
+def test_a_stream_that_gave_results_is_made_anew_within_seconds(failures: int) -> None:
+    assert delay(StreamGone("the connection was lost"), failures, longest, came=True) <= 5.0
+    assert delay(Refused("401"), failures, longest, came=True) >= 30.0
+
+
 def test_a_stream_that_lost_its_camera_is_there_when_the_camera_is_back_but_never_in_a_loop() -> None:
     """It waits for the camera, not for a backoff of its own; one that is lost at every attempt is another matter."""
     assert delay(CameraLost("unplugged"), 0, longest) <= 0.1
