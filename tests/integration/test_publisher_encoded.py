@@ -194,12 +194,12 @@ async def test_a_loss_that_the_library_does_not_tell_is_noticed_and_made_good_by
     with capture_logs() as logged:
         async with published(publisher, rooms, film, film.unit):
             await eventually(lambda: eye.count >= 5, "the first frames")
+            keyframes = len([wish for wish in film.asked if wish.keyframe])
             with monkeypatch.context() as patched:
                 patched.setattr(rtc.EncodedVideoSource, "capture_frame", lambda source, frame: True)
                 for _ in range(3):
                     publisher.push(film.unit())
             await eventually(lambda: [e for e in logged if "not sent: 3" in e["event"]], "the loss in the log")
-            keyframes = len([wish for wish in film.asked if wish.keyframe])
             filmed = film.filmed
             await eventually(lambda: numbers(eye, last=1)[0] > filmed + 15, "frames after the loss")
             assert unspoiled(numbers(eye, last=10))
