@@ -23,7 +23,9 @@ test:
 	@$(MAKE) -s lint
 	@tools/livekit-server
 	@tools/js-sdk
-	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile || \
+	  { echo 'make test: once more, alone, what failed beside others'; \
+	    .venv/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
 test-lab:
 	@tests/lab/run
