@@ -57,7 +57,8 @@ class Asked(Exception):
 class Outside(Protocol):
     """What connects the streams to the world; made by the composition root."""
 
-    def api(self, name: str, config: StreamConfig) -> Api: ...
+    def api(self, name: str) -> Api | None:
+        """For a stream of this name, which may be configured no more; None without a key."""
 
     def publishers(self, name: str, config: StreamConfig) -> Publishers: ...
 
@@ -66,9 +67,6 @@ class Outside(Protocol):
 
     async def watch(self) -> NoReturn:
         """Learn of the kernel where the paths to our peers go."""
-
-    def ender(self, name: str) -> Api | None:
-        """What can end a stream of this name, which may be configured no more; None without a key."""
 
 
 @dataclass(slots=True)
@@ -188,7 +186,7 @@ class Daemon:
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         cameras = self._cameras()
-        streams = Streams(self._store, self._fingerprints(), outside.ender, outside.paths, self._log)
+        streams = Streams(self._store, self._fingerprints(), outside.api, outside.paths, self._log)
         await streams.load()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -266,11 +264,13 @@ class Daemon:
         outside: Outside,
     ) -> None:
         log = self._log.bind(stream=name)
+        api = outside.api(name)
+        assert api is not None, "the loader breaks a stream that has no key"
         parts = Parts(
             name=name,
             config=config,
             camera=camera,
-            api=outside.api(name, config),
+            api=api,
             publishers=outside.publishers(name, config),
             records=records,
             keep_stream=lambda: self._keep_streams,
@@ -287,11 +287,10 @@ class Daemon:
 
     def _fingerprints(self) -> dict[str, str]:
         """What each stream is at the API, in a word: another word, another stream."""
-        api, key = self._loaded.api, self._loaded.key
         return {
-            name: stream_fingerprint(config, api, own)
+            name: stream_fingerprint(config, self._loaded.api, key)
             for name, config in self._enabled.items()
-            if (own := config.key or key) is not None
+            if (key := self._loaded.key_of(name)) is not None
         }
 
     def _records(self, name: str, config: StreamConfig) -> Records:

@@ -79,25 +79,12 @@ class Outside:
             self._resolver.renew()
             self._http.drop_connections()
 
-    def api(self, name: str, config: StreamConfig) -> Api:
-        return self._api(name, config.key or self._loaded.key)
-
-    def ender(self, name: str) -> Api | None:
-        config = self._loaded.streams.get(name)
-        key = config.key if config is not None and config.key is not None else self._loaded.key
-        return None if key is None else self._api(name, key)
-
-    def _api(self, name: str, key: Secret | None) -> Api:
-        assert key is not None, "the loader breaks a stream that has no key"
+    def api(self, name: str) -> Api | None:
+        if (key := self._loaded.key_of(name)) is None:
+            return None
+        read = Key(key, lambda: load(self._path, os.environ).key_of(name), self._redactor.add)
         log = self._log.bind(stream=name)
-        read = Key(key, lambda: self._key_of(name), self._redactor.add)
         return V02(self._http, self._tls, self._loaded.api.base_url, read, log, self._redactor.remember)
-
-    def _key_of(self, name: str) -> Secret | None:
-        """The stream's key as the configuration has it now."""
-        loaded = load(self._path, os.environ)
-        config = loaded.streams.get(name)
-        return config.key if config is not None and config.key is not None else loaded.key
 
     def publishers(self, name: str, config: StreamConfig) -> Publishers:
         log = self._log.bind(stream=name)

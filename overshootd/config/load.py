@@ -51,6 +51,11 @@ class Loaded:
     warnings: tuple[Problem, ...]
     """What is odd, or will need somebody before long, and breaks nothing now; in the order of the files."""
 
+    def key_of(self, stream: str) -> Secret | None:
+        """The API key that this stream asks with, also one that is configured no more: its own, else the common one."""
+        config = self.streams.get(stream)
+        return config.key if config is not None and config.key is not None else self.key
+
     @property
     def hopeless(self) -> bool:
         """There are mistakes and nothing is left to run: exit 78. (No stream and no mistake is fine: ready, idle.)"""
