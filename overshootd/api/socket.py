@@ -91,18 +91,15 @@ class Sockets:
         self._current: ResultsSocket | None = None
         self._coming: asyncio.Task[ResultsSocket] | None = None
         self._receiving: asyncio.Task[str | bytes] | None = None
-        self._doubted = 0
-        """How often another one was tried for: until it is there, the current one may be dead. What it still gives
-        may have come before."""
+        self._tries = 0
+        """For the one that is coming: until it is there, the current one may be dead, whatever it still gives."""
         self._renewed = asyncio.Event()
         self._ending: set[asyncio.Task[Any]] = set()
 
     def renew(self) -> None:
         """Open another one now; the current one goes on until that is there."""
-        if self._coming is not None:
-            self._coming.cancel()  # it may hang on the old path
-            self._await(asyncio.create_task(self._left(self._coming), name="leave results"))
-        self._doubted = 1
+        self._give_up_coming()  # it may hang on the old path
+        self._tries = 0
         self._open(0.0)
         self._renewed.set()
 
@@ -111,6 +108,7 @@ class Sockets:
             await asyncio.sleep(wait)
             return await self._open_one()
 
+        self._tries += 1
         self._coming = asyncio.create_task(opened(), name="open results")
 
     async def receive(self) -> str | bytes:
@@ -131,13 +129,8 @@ class Sockets:
                 self._take_over()
 
     async def close(self) -> None:
-        for task in (self._coming, self._receiving):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if self._coming is not None and not self._coming.cancelled() and self._coming.exception() is None:
-            self._leave(self._coming.result())
-        self._coming = self._receiving = None
+        self._give_up_coming()
+        self._stop_receiving()
         self._drop()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
@@ -161,17 +154,24 @@ class Sockets:
         except SocketEnded as error:
             if self._current is None:
                 raise
-            if self._doubted and isinstance(error.seen, NoAnswer):
-                self._open(UNREACHABLE.delay(self._doubted, random.uniform))
-                self._doubted += 1
+            if isinstance(error.seen, NoAnswer):
+                self._open(UNREACHABLE.delay(self._tries, random.uniform))
             return
-        self._doubted = 0
+        self._stop_receiving()
+        self._drop()
+        self._current = fresh
+
+    def _stop_receiving(self) -> None:
         if self._receiving is not None:
             self._receiving.cancel()
             self._await(self._receiving)
             self._receiving = None
-        self._drop()
-        self._current = fresh
+
+    def _give_up_coming(self) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            self._await(asyncio.create_task(self._left(self._coming), name="leave results"))
+            self._coming = None
 
     async def _left(self, coming: asyncio.Task[ResultsSocket]) -> None:
         """Close it if it was open already."""

@@ -70,10 +70,17 @@ async def until_open(server: Server, count: int) -> None:
     await eventually(lambda: len(server.open) == count, f"{count} open sockets", BOUND)
 
 
-async def test_messages_come_in_order_and_the_key_is_the_first_word(server: Server) -> None:
+@asynccontextmanager
+async def receiving_from(server: Server) -> AsyncIterator[tuple[Sockets, asyncio.Task[str | bytes]]]:
+    """One socket is open, and its first message waited for."""
     async with sockets(server) as reading:
         receiving = asyncio.create_task(reading.receive())
         await until_open(server, 1)
+        yield reading, receiving
+
+
+async def test_messages_come_in_order_and_the_key_is_the_first_word(server: Server) -> None:
+    async with receiving_from(server) as (reading, receiving):
         await server.send("1")
         await server.send("2")
         assert [await receiving, await reading.receive()] == ["1", "2"]
@@ -81,9 +88,7 @@ async def test_messages_come_in_order_and_the_key_is_the_first_word(server: Serv
 
 
 async def test_a_renewed_socket_takes_over_and_the_old_one_is_closed(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         reading.renew()
         await eventually(lambda: len(server.keys) == 2, "a second socket", BOUND)
         await until_open(server, 1)
@@ -92,9 +97,7 @@ async def test_a_renewed_socket_takes_over_and_the_old_one_is_closed(server: Ser
 
 
 async def test_the_old_socket_gives_results_until_the_new_one_is_there(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         server.silent = True
         reading.renew()
         await server.send("meanwhile")
@@ -102,9 +105,7 @@ async def test_the_old_socket_gives_results_until_the_new_one_is_there(server: S
 
 
 async def test_a_newcomer_that_fails_leaves_the_old_one_as_it_is(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         good, server.url = server.url, "ws://127.0.0.1:9"
         reading.renew()
         await server.send("still")
@@ -113,9 +114,7 @@ async def test_a_newcomer_that_fails_leaves_the_old_one_as_it_is(server: Server)
 
 
 async def test_while_the_old_one_is_doubted_another_is_tried_for_until_it_is_open(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         good, server.url = server.url, "ws://127.0.0.1:9"
         reading.renew()
         await eventually(lambda: server.tried > 2, "tries", BOUND)
@@ -127,18 +126,14 @@ async def test_while_the_old_one_is_doubted_another_is_tried_for_until_it_is_ope
 
 
 async def test_the_end_of_the_last_socket_is_told(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (_, receiving):
         await server.open[0].close(1001, "lease_expired")
         with pytest.raises(SocketEnded, match="lease_expired"):
             await receiving
 
 
 async def test_the_end_of_the_old_socket_is_nothing_while_another_is_on_its_way(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         old = server.open[0]
         reading.renew()
         await old.close()
@@ -149,9 +144,7 @@ async def test_the_end_of_the_old_socket_is_nothing_while_another_is_on_its_way(
 
 
 async def test_a_newcomer_that_was_open_already_is_closed_when_another_is_asked_for(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         await server.send("first")
         await receiving  # nobody reads for a while
         for count in (2, 3):
@@ -161,9 +154,7 @@ async def test_a_newcomer_that_was_open_already_is_closed_when_another_is_asked_
 
 
 async def test_after_close_nothing_is_left_open(server: Server) -> None:
-    async with sockets(server) as reading:
-        receiving = asyncio.create_task(reading.receive())
-        await until_open(server, 1)
+    async with receiving_from(server) as (reading, receiving):
         reading.renew()
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)
