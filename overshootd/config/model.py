@@ -17,9 +17,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from overshootd.config.brokers import BrokerConfig
 from overshootd.config.cameras import CameraConfig, CameraOrName, Masks, Rectangle, View, narrowed
 from overshootd.config.pieces import FilePath, Model, SecretRef
 from overshootd.config.secret import Secret
+from overshootd.config.sinks import SinkConfig
 from overshootd.config.transports import AutoTransport, IceUrl, RoomLogin, TransportConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
@@ -74,6 +76,15 @@ class LimitsConfig(Model):
     memory_mb: Annotated[int, AfterValidator(_enough_memory)] = Field(default=500, ge=0, le=1_000_000)
     """Resident megabytes past which the daemon restarts itself and resumes its streams, once an hour at most. 0: no
     limit."""
+
+
+class SpoolConfig(Model):
+    """What waits for its sinks, in state_dir. The oldest is dropped when it is too much."""
+
+    max_mb: int = Field(default=1000, ge=1, le=1_000_000)
+    """Most megabytes; one result takes about a kilobyte."""
+    max_days: float = Field(default=30.0, gt=0, le=3650)
+    """How many days a record waits at most."""
 
 
 class FrameProcessing(Model):
@@ -168,28 +179,6 @@ class PublishConfig(Model):
     """Whether the H.264 of a camera that gives it is sent as it is: always, never, or auto (when that costs least)."""
 
 
-class FileSink(Model):
-    """Records appended to a file, one JSON object a line."""
-
-    type: Literal["file"]
-    """Kind of sink."""
-    path: FilePath
-    """The file; {stream} and {device} are filled in. A relative path starts at the configuration file's directory."""
-    rotate_bytes: int = Field(default=10_000_000, ge=1000)
-    """Begin a new file once this one has so many bytes."""
-    rotate_seconds: float | None = Field(default=None, ge=1)
-    """Begin a new file once this one is so many seconds old. Default: never."""
-    keep: int = Field(default=10, ge=0, le=100_000)
-    """How many older files are kept."""
-    gzip: bool = True
-    """Compress the older files."""
-    sync_seconds: float = Field(default=5.0, ge=0.5, le=60)
-    """Seconds within which a record reaches the disk itself; fewer wear an SD card more."""
-
-
-SinkConfig = FileSink
-
-
 # -- a stream ----------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +270,10 @@ class ConfigFile(Model):
     """What the daemon may take of this machine: memory."""
     state_dir: FilePath | None = None
     """Where state and undelivered results are kept. Default: $STATE_DIRECTORY, or /var/lib/overshootd."""
+    spool: SpoolConfig = SpoolConfig()
+    """How much may wait for sinks that do not take it."""
+    brokers: Mapping[str, BrokerConfig] = {}
+    """MQTT brokers by name."""
     cameras: Mapping[str, CameraConfig] = {}
     """Cameras by name; one camera may feed several streams."""
     defaults: WrittenStream | None = None

@@ -10,10 +10,11 @@ from pathlib import Path
 from overshootd.config.camera_draft import CameraDraft, read_camera
 from overshootd.config.cameras import CameraConfig
 from overshootd.config.explain import NAME_RULE, not_known, validate
-from overshootd.config.model import NAME, ClipProcessing, FileSink, NamedCamera, StreamBase, StreamConfig, WrittenStream
+from overshootd.config.model import NAME, ClipProcessing, NamedCamera, StreamBase, StreamConfig, WrittenStream
 from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, stream_problems
 from overshootd.config.secret import Secret
+from overshootd.config.sinks import FileSink
 from overshootd.config.transport_draft import TransportDraft, read_transport
 from overshootd.config.tree import Node, merge
 

@@ -1,5 +1,6 @@
 """What the rooms hand to each other. No room imports a sibling: they all meet here."""
 
+from overshootd.contracts.counting import Count, Tally
 from overshootd.contracts.log import Log
 from overshootd.contracts.media import (
     AccessUnit,
@@ -15,6 +16,7 @@ from overshootd.contracts.media import (
     Subscription,
     Wish,
 )
+from overshootd.contracts.messaging import Broker, Message
 from overshootd.contracts.publishing import (
     APART_SECONDS,
     Answer,
@@ -34,10 +36,12 @@ __all__ = [
     "AccessUnit",
     "Answer",
     "Api",
+    "Broker",
     "Camera",
     "CameraState",
     "CaptureFormat",
     "CaptureNeed",
+    "Count",
     "Due",
     "IceServer",
     "Inference",
@@ -45,6 +49,7 @@ __all__ = [
     "Leftovers",
     "Log",
     "Media",
+    "Message",
     "Paths",
     "Picture",
     "PixelFormat",
@@ -60,6 +65,7 @@ __all__ = [
     "Spool",
     "StreamSpec",
     "Subscription",
+    "Tally",
     "Target",
     "Wish",
 ]

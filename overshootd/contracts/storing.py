@@ -31,16 +31,21 @@ class Sink(Protocol):
         """What tells this sink from the stream's others, over restarts too: its cursor in the spool is kept under
         it."""
 
+    @property
+    def live_first(self) -> bool:
+        """Whether what arrives now may pass a backlog: then `deliver` is called for both at the same time."""
+
     async def open(self) -> None:
         """Find out early whether it can work; `deliver` tries again all the same.
 
         Raises ConfigError when a person must act; what may pass by itself, `deliver` will meet.
         """
 
-    async def deliver(self, lines: list[bytes]) -> None:
+    async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
         """Write these records (one JSON object each, no newline), in order, and return when they are the sink's.
 
-        Raises Transient: the same lines come again after a backoff.
+        A `backlog` leaves room on the link for what is live. Raises Transient: the same lines come again after a
+        backoff.
         """
 
     async def sync(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from overshootd.config.model import FileSink as FileSinkConfig
-from overshootd.config.model import SinkConfig
+from overshootd.config.sinks import FileSink as FileSinkConfig
+from overshootd.config.sinks import SinkConfig
 from overshootd.contracts import Log, Sink
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
@@ -16,6 +16,8 @@ def sink_for(config: SinkConfig, *, stream: str, device: str, disk: Disk, log: L
     match config:
         case FileSinkConfig():
             return FileSink(config, file_path(config.path, stream=stream, device=device), disk, log)
+        case _:
+            raise NotImplementedError(config.type)
 
 
 def file_path(template: str, *, stream: str, device: str) -> Path:

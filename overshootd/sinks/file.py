@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from overshootd.config.model import FileSink as FileSinkConfig
+from overshootd.config.sinks import FileSink as FileSinkConfig
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, Transient
 from overshootd.sinks.archives import Archives
@@ -37,6 +37,10 @@ class FileSink:
     def name(self) -> str:
         return f"file:{self._path}"
 
+    @property
+    def live_first(self) -> bool:
+        return False
+
     async def open(self) -> None:
         """Make the file. Raises ConfigError when a person must act."""
         try:
@@ -46,7 +50,7 @@ class FileSink:
                 raise ConfigError(cannot_write(self._path, error, "path")) from error
             # What may pass by itself (a full disk), `deliver` will meet and say.
 
-    async def deliver(self, lines: list[bytes]) -> None:
+    async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
         """Return when the lines are with the kernel. Raises Transient; given the same again, it writes none twice."""
         try:
             rotated = await self._disk.run(self._file.append, lines)

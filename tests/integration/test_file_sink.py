@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from overshootd.config.model import FileSink as FileSinkConfig
+from overshootd.config.sinks import FileSink as FileSinkConfig
 from overshootd.contracts import Sink
 from overshootd.errors import ConfigError, Transient
 from overshootd.sinks.choose import sink_for

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     },
     "api": {"contracts", "errors", "backoff", "condition", "remedy"},
     "sinks": {"contracts", "errors", "backoff", "condition"},
+    "mqtt": {"", "contracts", "errors", "backoff", "condition", "status", "remedy"},
     "records": {"contracts", "errors", "backoff", "condition", "sinks", "status"},
     "ladder": {"contracts", "backoff", "status"},
     "presence": {"contracts", "errors", "ladder", "status", "wishes"},
@@ -89,7 +90,7 @@ MAY_IMPORT = {
     "__init__": set(),
 }
 
-VALUES = [["config", name] for name in ("model", "cameras", "transports", "secret")]
+VALUES = [["config", name] for name in ("model", "cameras", "transports", "secret", "brokers", "sinks")]
 """What may be imported anywhere: frozen values."""
 
 FFMPEG = ("draw", "encoder", "errors", "frame", "lazy", "live", "network", "packet", "split", "still", "video", "vp8")
@@ -103,7 +104,9 @@ MET_IN = {
     "aioice": {"publish/peer.py"},
     # one room for FFmpeg, below those that capture and publish
     "av": {f"ffmpeg/{name}.py" for name in FFMPEG},
-    "httpx": {"api/http.py"},
+    # the API, and webhooks: other authorities, other bounds, another life
+    "httpx": {"api/http.py", "sinks/webhook.py"},
+    "aiomqtt": {"mqtt/client.py"},
     "pyroute2": {"network.py"},
     "websockets": {"api/socket.py"},
     "sqlite3": {"sinks/database.py"},
@@ -120,7 +123,10 @@ MET_IN = {
     "picamera2": {"capture/program/picamera2_child.py"},
     "libcamera": {"capture/program/picamera2_child.py"},
     # the configuration is made of its classes; explain puts its errors into our words
-    "pydantic": {f"config/{name}.py" for name in ("model", "pieces", "cameras", "transports", "secret", "explain")},
+    "pydantic": {
+        f"config/{name}.py"
+        for name in ("model", "pieces", "cameras", "transports", "brokers", "sinks", "secret", "explain")
+    },
     "pydantic_core": {f"config/{name}.py" for name in ("model", "pieces", "transports", "secret", "explain")},
 }
 """A vendor package is imported where it is adapted, and nowhere else in the daemon. Where it is more than one module,

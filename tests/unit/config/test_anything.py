@@ -19,7 +19,8 @@ from overshootd.config.cameras import (
     V4l2Camera,
 )
 from overshootd.config.load import Loaded, load
-from overshootd.config.model import ClipProcessing, ConfigFile, FileSink, InferenceConfig, PublishConfig, WrittenStream
+from overshootd.config.model import ClipProcessing, ConfigFile, InferenceConfig, PublishConfig, WrittenStream
+from overshootd.config.sinks import FileSink
 from overshootd.config.transports import IceServerConfig, LiveKitTransport
 
 NAMES = sorted(
