@@ -39,6 +39,9 @@ class Mosquitto:
     listener: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = None
 
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
     async def start(self) -> None:
         """Return when it listens."""
         config = self.folder / "mosquitto.conf"
@@ -92,7 +95,6 @@ class Mosquitto:
 @asynccontextmanager
 async def mosquitto(folder: Path, **changes: object) -> AsyncIterator[Mosquitto]:
     """A broker that runs; ended, pass or fail."""
-    folder.mkdir(parents=True, exist_ok=True)
     broker = Mosquitto(folder, **changes)  # type: ignore[arg-type]  # the fields of the class, by name
     await broker.start()
     try:
