@@ -11,7 +11,7 @@ from overshootd.backoff import NETWORK, Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Sink
 from overshootd.errors import Transient
-from overshootd.sinks.spool import Cursor
+from overshootd.sinks.cursor import Cursor
 
 CLOSE_SECONDS = 1.0
 """What a sink may take to close, once all that it was given is synced or given up."""
