@@ -1,5 +1,6 @@
 """What the rooms hand to each other. No room imports a sibling: they all meet here."""
 
+from overshootd.contracts.controlling import Controls
 from overshootd.contracts.counting import Count, Tally
 from overshootd.contracts.log import Log
 from overshootd.contracts.media import (
@@ -41,6 +42,7 @@ __all__ = [
     "CameraState",
     "CaptureFormat",
     "CaptureNeed",
+    "Controls",
     "Count",
     "Due",
     "IceServer",
