@@ -1,6 +1,6 @@
 # The commands of this repository. Each sets up what it needs and is quick the second time.
 .POSIX:
-.PHONY: help demo test test-lab bench bench-net chaos lint lock clean
+.PHONY: help demo test test-lab bench bench-net bench-sinks chaos ledger lint lock clean
 
 help:
 	@printf '%s\n' \
@@ -9,6 +9,8 @@ help:
 	  'make test-lab  the tests that need a real kernel'"'"'s cameras, in the device lab (docs/lab.md); takes minutes' \
 	  'make bench   CPU, bytes and latency against the bare SDK' \
 	  'make bench-net  how long nothing arrives in each kind of trouble, beside the bare SDK; takes half an hour' \
+	  'make bench-sinks  results a second, latency, bytes on the device, a backlog; QUICK=1 is shorter' \
+	  'make ledger  every result that was received is delivered, whatever is killed or full: RUNS=20, SEED=number' \
 	  'make chaos   random trouble in a network of its own: SEED=number, FAULTS=50' \
 	  'make lint    lint and types only' \
 	  'make lock    pin the newest versions that pyproject.toml allows' \
@@ -39,6 +41,14 @@ bench-net:
 	@tools/setup test
 	@tools/livekit-server
 	@.venv/bin/python -m bench.net $${QUICK:+--quick}
+
+bench-sinks:
+	@tools/setup test
+	@.venv/bin/python -m bench.sinks $${QUICK:+--quick}
+
+ledger:
+	@tools/setup test
+	@.venv/bin/python -m tests.ledger $${SEED:+--seed "$$SEED"} $${RUNS:+--runs "$$RUNS"}
 
 chaos:
 	@tools/setup test
