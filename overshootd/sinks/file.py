@@ -2,11 +2,13 @@
 
 It rotates when a record arrives, never by itself: a file to which nothing happens is not touched. The older files are
 named as `rotation` says, and compressed in slices between records, as many as keep pace. The sinks of several streams
-may share a file if they share the disk's thread; somebody else may move the file away (logrotate) at any time.
+may share a file if they share the disk's thread; somebody else may move the file away (logrotate) at any time. Where
+less than `min_free_mb` is free, `space` deletes older files.
 """
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +21,26 @@ from overshootd.sinks.compressor import SLICE
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.logfile import LogFile
 from overshootd.sinks.paths import cannot_write, is_hopeless
+from overshootd.sinks.space import MB, Space
 
 
 class FileSink:
-    """`path` is complete: nothing in it is left to fill in. `clock` gives seconds since the epoch."""
+    """`path` is complete: nothing in it is left to fill in. `space` is shared by all file sinks of the disk's thread.
+    `clock` gives seconds since the epoch."""
 
     def __init__(
-        self, config: FileSinkConfig, path: Path, disk: Disk, log: Log, clock: Callable[[], float] = time.time
+        self,
+        config: FileSinkConfig,
+        path: Path,
+        disk: Disk,
+        log: Log,
+        space: Space | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._disk = disk
-        self._archives = Archives(path, config.keep, config.gzip, log, clock)
+        self._space = space or Space(log)
+        self._archives = Archives(path, config.keep, config.gzip, config.min_free_mb * MB, log, clock)
         self._file = LogFile(path, self._archives, config.rotate_bytes, config.rotate_seconds, clock)
         self._compressing = config.gzip  # the last run may have left something
 
@@ -53,8 +64,9 @@ class FileSink:
     async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
         """Return when the lines are with the kernel. Raises Transient; given the same again, it writes none twice."""
         try:
-            rotated = await self._disk.run(self._file.append, lines)
+            rotated = await self._disk.run(self._append, lines)
         except OSError as error:
+            self._compressing = True  # it may have rotated before
             raise Transient(cannot_write(self._path, error, "path")) from error
         self._compressing |= rotated
         slices = 2 + sum(map(len, lines)) // SLICE
@@ -77,6 +89,21 @@ class FileSink:
         except OSError as error:
             raise Transient(f"{self._path}: {error.strerror}") from error
 
+    def _append(self, lines: list[bytes]) -> bool:
+        """True when it rotated. A full disk is one where room has to be made at once; then all comes once more."""
+        self._space.look(self._archives)
+        try:
+            rotated = self._file.append(lines)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._space.look(self._archives, now=True):
+                raise
+            self._file.append(lines)
+            return True
+        if rotated:
+            self._space.look(self._archives, now=True)
+        return rotated
+
     def _close(self) -> None:
+        self._space.leave(self._archives)
         self._archives.close()
         self._file.close()

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from overshootd.sinks.archives import Archives
-from overshootd.sinks.paths import FILE_MODE, make_directories, sync_directory, write_all
+from overshootd.sinks.paths import FILE_MODE, make_directories, sync_data, sync_directory, write_all
 from overshootd.sinks.rotation import plan
 
 TAIL = 1024 * 1024
@@ -20,9 +20,6 @@ TAIL = 1024 * 1024
 
 RECORD = b'{"schema":'
 """How every record begins."""
-
-NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-"""What a filesystem answers that has nothing to sync."""
 
 
 class LogFile:
@@ -95,7 +92,7 @@ class LogFile:
             if self._doubt is not None:
                 raise self._doubt
             if self._fd >= 0:
-                _sync(self._fd)
+                sync_data(self._fd)
         except OSError:
             self._doubt = self._reached = None
             raise
@@ -120,7 +117,7 @@ class LogFile:
 
     def _leave(self) -> None:
         try:
-            _sync(self._fd)
+            sync_data(self._fd)
         except OSError as error:
             self._doubt = error
         fd, self._fd = self._fd, -1
@@ -138,16 +135,16 @@ class LogFile:
         try:
             write_all(self._fd, b"".join(line + b"\n" for line in lines))
         except OSError:
-            os.ftruncate(self._fd, size)  # all or nothing: what fitted would come again
+            self._take_back(size)  # all or nothing: what fitted would come again
             raise
 
-
-def _sync(fd: int) -> None:
-    try:
-        os.fdatasync(fd)
-    except OSError as error:
-        if error.errno not in NO_SYNC:
-            raise
+    def _take_back(self, size: int) -> None:
+        """Cut the file there. Where even that fails (it became read-only) a later `open` mends the end."""
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 def _mend(fd: int) -> None:

@@ -20,6 +20,9 @@ HOPELESS = {
     errno.ENAMETOOLONG,
 }
 
+NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+"""What is answered where there is nothing to sync: by some filesystems, and by a pipe."""
+
 
 def is_hopeless(error: OSError) -> bool:
     """Whether a person must act: it does not pass by itself, as a full disk or a read-only card may."""
@@ -33,6 +36,15 @@ def make_directories(path: Path) -> None:
         directory.mkdir(DIRECTORY_MODE, exist_ok=True)
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def sync_data(descriptor: int) -> None:
+    """Return when what was written there survives a power cut. Raises OSError."""
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 def sync_directory(path: Path) -> None:

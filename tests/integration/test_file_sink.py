@@ -19,6 +19,7 @@ from overshootd.sinks.choose import sink_for
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
 from overshootd.sinks.record import encode
+from overshootd.sinks.space import Space
 from tests.integration.sink_lab import (
     RememberingLog,
     foreign_directory,
@@ -56,8 +57,10 @@ def path(tmp_path: Path) -> Path:
 def open_sink(
     disk: Disk, path: Path, clock: Clock | None = None, log: RememberingLog | None = None, **config: object
 ) -> FileSink:
-    parsed = FileSinkConfig.model_validate({"type": "file", "path": str(path), "rotate_bytes": 1000, **config})
-    return FileSink(parsed, path, disk, log or RememberingLog(), clock or Clock())
+    small = {"rotate_bytes": 1000, "min_free_mb": 0}
+    parsed = FileSinkConfig.model_validate({"type": "file", "path": str(path), **small, **config})
+    remembering = log or RememberingLog()
+    return FileSink(parsed, path, disk, remembering, Space(remembering), clock or Clock())
 
 
 def lines(begin: int, end: int, size: int = 0) -> list[bytes]:
