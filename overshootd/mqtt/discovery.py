@@ -103,6 +103,14 @@ def gone(before: Components, now: Collection[str]) -> Components:
     }
 
 
+def stream_of(key: str) -> str | None:
+    """Whose component it is, None when it is the device's own."""
+    match key.split(":"):
+        case [_, "stream", stream, *_]:
+            return stream
+    return None
+
+
 # -- entities: the last part of a unique id, and what Home Assistant is told
 
 Entity = tuple[str, dict[str, Any]]

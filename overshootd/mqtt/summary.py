@@ -1,0 +1,106 @@
+"""What a broker is told of the device, out of what `overshootd status --json` prints (docs/sinks.md, "MQTT"). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from overshootd.mqtt.discovery import Board
+
+Json = Mapping[str, Any]
+
+SCHEMA = 1
+"""Rises when a key goes or changes its meaning. New ones may come at any time."""
+
+LONGEST_WHY = 300
+"""Characters of a reason. An error of FFmpeg's may have pages."""
+
+OF_STREAM = ("state", "why", "results", "last_result_at")
+OF_CAMERA = ("state", "why")
+
+
+class Trouble(NamedTuple):
+    """Why something does not work: since when (RFC 3339), what, and the reason."""
+
+    at: str
+    of: str
+    why: str
+
+
+def summary(report: Json, trouble: Trouble | None, redact: Callable[[str], str]) -> Json:
+    """The message. What is not known, or is not there, is null."""
+    said = {
+        "schema": SCHEMA,
+        **{key: report.get(key) for key in ("at", "version", "device", "uptime_seconds", "clock_synced")},
+        "streams": {name: _part(stream, OF_STREAM) for name, stream in _map(report, "streams").items()},
+        "cameras": {name: _part(camera, OF_CAMERA) for name, camera in _map(report, "cameras").items()},
+        "last_error": None if trouble is None else trouble._asdict(),
+        "today": report.get("today"),
+        "temperature": _map(report, "board").get("temperature"),
+        "undervoltage": _map(report, "board").get("undervoltage"),
+        "disk_free_mb": _map(report, "disk").get("free_mb"),
+        "spool": report.get("spool"),
+    }
+    masked = _masked(said, redact)
+    assert isinstance(masked, dict)
+    return masked
+
+
+def newest(before: Trouble | None, report: Json, last: Json) -> Trouble | None:
+    """The trouble that is new in this report, compared with the `last` one; else the one that was before."""
+    for kind in ("cameras", "streams"):
+        for name, now in _map(report, kind).items():
+            why = now.get("why")
+            if why and why != _map(last, kind).get(name, {}).get("why"):
+                before = Trouble(str(report.get("at", "")), f"{kind.removesuffix('s')} {name}", _short(why))
+    return before
+
+
+def essence(said: Json) -> Hashable:
+    """What a change of is told at once: no number that moves all the time is among it."""
+    states = [
+        (kind, name, part["state"], part["why"]) for kind in ("streams", "cameras") for name, part in said[kind].items()
+    ]
+    return (tuple(states), said["clock_synced"], said["undervoltage"], said["version"])
+
+
+def available(report: Json, stream: str) -> bool:
+    """Whether it gives results."""
+    return bool(_map(report, "streams").get(stream, {}).get("state") == "live")
+
+
+def board_of(report: Json, before: Board) -> Board:
+    """What the machine tells of itself. What it told before it will tell again: a sensor may fail for a moment."""
+    board = _map(report, "board")
+    return Board(
+        str(board.get("model") or before.model),
+        before.temperature or board.get("temperature") is not None,
+        before.undervoltage or board.get("undervoltage") is not None,
+    )
+
+
+def _map(report: Json, key: str) -> Json:
+    found = report.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _part(whole: Json, keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: _short(whole.get(key)) for key in keys}
+
+
+def _short(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) <= LONGEST_WHY:
+        return value
+    return value[: LONGEST_WHY - 1] + "…"
+
+
+def _masked(value: Any, redact: Callable[[str], str]) -> Any:
+    """Text by text: a password that is a word of JSON's must not spoil the whole."""
+    match value:
+        case str():
+            return redact(value)
+        case Mapping():
+            return {key: _masked(inner, redact) for key, inner in value.items()}
+        case list() | tuple():
+            return [_masked(inner, redact) for inner in value]
+    return value

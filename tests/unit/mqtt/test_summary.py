@@ -1,0 +1,115 @@
+"""What a broker is told of the device."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overshootd.mqtt.discovery import Board
+from overshootd.mqtt.summary import LONGEST_WHY, Trouble, available, board_of, essence, newest, summary
+
+REPORT: dict[str, Any] = {
+    "at": "2026-07-27T10:15:00.000Z",
+    "version": "1.0",
+    "device": "gate-pi",
+    "uptime_seconds": 12.5,
+    "clock_synced": True,
+    "pid": 7,
+    "cameras": {"yard": {"state": "live", "why": ""}},
+    "streams": {
+        "door": {"state": "live", "why": "", "results": 7, "last_result_at": None, "stream_id": "secret-ish"},
+        "gate": {"state": "waiting", "why": "no answer", "results": 0, "last_result_at": None},
+    },
+}
+
+
+def same(text: str) -> str:
+    return text
+
+
+def but(**changes: Any) -> dict[str, Any]:
+    return REPORT | changes
+
+
+def of_door(**changes: Any) -> dict[str, Any]:
+    streams = REPORT["streams"]
+    return but(streams=streams | {"door": streams["door"] | changes})
+
+
+def told(report: dict[str, Any]) -> Any:
+    return summary(report, None, same)
+
+
+def test_streams_are_told_shortly() -> None:
+    assert told(REPORT)["streams"]["gate"] == {
+        "state": "waiting",
+        "why": "no answer",
+        "results": 0,
+        "last_result_at": None,
+    }
+
+
+def test_a_reason_of_pages_is_cut() -> None:
+    assert len(told(of_door(why="x" * 10_000))["streams"]["door"]["why"]) == LONGEST_WHY
+
+
+def test_secrets_are_masked_in_all_of_it() -> None:
+    trouble = Trouble("now", "camera yard", "hunter2 is wrong")
+    report = of_door(why="rtsp://u:hunter2@cam")
+    assert "hunter2" not in json.dumps(summary(report, trouble, lambda text: text.replace("hunter2", "***")))
+
+
+def test_a_change_of_state_reason_clock_or_voltage_is_told_at_once() -> None:
+    before = essence(told(REPORT))
+    for other in (
+        of_door(state="waiting"),
+        of_door(why="no answer"),
+        but(cameras={"yard": {"state": "lost", "why": "gone"}}),
+        but(clock_synced=False),
+        but(board={"undervoltage": True}),
+        but(streams={}),
+    ):
+        assert essence(told(other)) != before
+
+
+def test_numbers_that_move_all_the_time_are_told_with_the_next_change() -> None:
+    moving = of_door(results=8, last_result_at="2026-07-27T10:16:00.000Z") | {
+        "at": "2026-07-27T10:16:00.000Z",
+        "uptime_seconds": 72.5,
+        "board": {"temperature": 51.0},
+        "disk": {"free_mb": 7},
+        "today": {"cents": 5},
+    }
+    assert essence(told(moving)) == essence(told(REPORT))
+
+
+def test_the_newest_trouble_is_remembered_after_it_has_passed() -> None:
+    found = newest(None, REPORT, {})
+    assert found == Trouble("2026-07-27T10:15:00.000Z", "stream gate", "no answer")
+    assert newest(found, of_door() | {"at": "later", "streams": {}}, REPORT) is found
+
+
+def test_a_trouble_that_lasts_is_no_new_one() -> None:
+    assert newest(None, but(at="later"), REPORT) is None
+
+
+def test_only_a_live_stream_is_available() -> None:
+    assert available(REPORT, "door")
+    assert not available(REPORT, "gate")
+    assert not available(REPORT, "cellar")
+
+
+def test_a_thermometer_that_fails_for_a_moment_stays() -> None:
+    board = board_of(but(board={"model": "Pi", "temperature": 51.0, "undervoltage": None}), Board())
+    assert board == Board("Pi", temperature=True, undervoltage=False)
+    assert board_of(but(board={"temperature": None}), board) == board
+
+
+@given(st.dictionaries(st.sampled_from(["streams", "cameras", "board", "disk", "at"]), st.none() | st.text()))
+def test_a_report_with_parts_missing_is_told_all_the_same(report: dict[str, Any]) -> None:
+    said = summary(report, newest(None, report, {}), same)
+    assert said["streams"] == {} and essence(said) is not None
+    assert json.dumps(said)
