@@ -8,20 +8,24 @@ import sys
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from overshootd import memory, proxies
+from overshootd.clock import clock_synced
 from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
 from overshootd.config.secret import Redactor
 from overshootd.contracts import Log
 from overshootd.control.address import listening_at
 from overshootd.control.wire import Handler
+from overshootd.controls import KeptControls
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
 from overshootd.resolver import Resolver
 from overshootd.resume import ResumeStore
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
+from overshootd.sinks.tally import DayTally
 from overshootd.status import status_line
 from overshootd.systemd import Ending, Notifier, hold_signals, watch_signals
 
@@ -90,7 +94,12 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         outside = Outside(path, loaded, redactor, log, resolver)
         closing.push_async_callback(outside.close)
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
-        daemon = Daemon(loaded, states, log, disk, spool, store, notifier.status, redactor.redact)
+        controls = KeptControls(_prompts(loaded), loaded.state_dir, log, disk.run)
+        zone = None if loaded.timezone is None else ZoneInfo(loaded.timezone)
+        tally = DayTally(spool.within, zone, clock_synced, log)
+        closing.push_async_callback(_last_counts, tally, log)
+        await tally.load()
+        daemon = Daemon(loaded, states, log, disk, spool, store, controls, tally, notifier.status, redactor.redact)
         limit = loaded.limits.memory_mb or None
         status = Status(loaded.device, loaded.state_dir, states, daemon.cameras, outside.path_state, limit)
         handlers: dict[str, Handler] = {
@@ -103,10 +112,17 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
             asyncio.TaskGroup() as tasks,
         ):
             watching = tasks.create_task(_watch_memory(limit, asked, log), name="memory")
+            counting = tasks.create_task(tally.run(), name="counts")
             await daemon.run(asked, outside)
             watching.cancel()
+            counting.cancel()
         notifier.stopping()
     return AGAIN if asked.result() is Ending.RESTART else OK
+
+
+def _prompts(loaded: Loaded) -> dict[str, str]:
+    """What the configuration asks of each stream that runs."""
+    return {name: config.inference.prompt for name, config in loaded.streams.items() if config.enabled}
 
 
 def _sync_seconds(loaded: Loaded) -> float:
@@ -158,6 +174,14 @@ async def _open_spool(spool: Spool, log: Log, *, needed: bool) -> None:
         if needed:
             raise
         log.error(str(error))
+
+
+async def _last_counts(tally: DayTally, log: Log) -> None:
+    try:
+        async with asyncio.timeout(DISK_SECONDS):
+            await tally.flush()
+    except TimeoutError:
+        log.error("what was counted last is lost: the disk does not answer")
 
 
 async def _close_spool(spool: Spool, log: Log) -> None:

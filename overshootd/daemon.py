@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn, Protocol
 
 from overshootd.capture.choose import camera_for
@@ -19,7 +20,8 @@ from overshootd.config.cameras import RealCamera, RtspCamera
 from overshootd.config.fingerprint import stream_fingerprint
 from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import Api, CameraState, Log, Paths, Publishers, Subscription
+from overshootd.contracts import Api, CameraState, Log, Paths, Publishers, Tally
+from overshootd.controls import KeptControls
 from overshootd.errors import ConfigError
 from overshootd.leftovers import Streams
 from overshootd.pacing import need, period
@@ -34,7 +36,7 @@ from overshootd.sinks.record import Origin
 from overshootd.sinks.spool import Spool
 from overshootd.status import CameraNow, State, StreamState, status_line
 from overshootd.stream import Parts, attempt
-from overshootd.supervisor import StreamLife
+from overshootd.supervisor import Pausable, StreamLife
 from overshootd.systemd import Ending
 
 DRAIN_SECONDS = 2.0
@@ -128,6 +130,8 @@ class Daemon:
         disk: Disk,
         spool: Spool,
         store: ResumeStore,
+        controls: KeptControls,
+        tally: Tally,
         tell: Callable[[str], None],
         redact: Callable[[str], str],
     ) -> None:
@@ -138,6 +142,8 @@ class Daemon:
         self._disk = disk
         self._spool = spool
         self._store = store
+        self._controls = controls
+        self._tally = tally
         self._tell = tell
         self._redact = redact
         self._keep_streams = False
@@ -186,10 +192,12 @@ class Daemon:
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         cameras = self._cameras()
-        streams = Streams(self._store, self._fingerprints(), outside.api, outside.paths, self._log)
-        await streams.load()
+        await self._controls.load()
+        streams = Streams(self._store, self._fingerprint, outside.api, outside.paths, self._log)
+        await streams.load(self._wanted())
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._controls.run(), name="controls")
                 tasks.create_task(outside.watch(), name="network")
                 tasks.create_task(streams.run(), name="strays")
                 self.feeds |= {
@@ -200,6 +208,7 @@ class Daemon:
                     tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
+            await self._controls.close()
             if not self._keep_streams:
                 await streams.end()
             self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")
@@ -230,11 +239,9 @@ class Daemon:
         said = CameraWord(camera, log, list(records.values()), self.cameras, self._changed)
         feed = self._feed(camera, next(iter(fed.values())), said)
         for name, config in fed.items():
-            # All before the feed runs: so it opens once, at the most that any of them needs.
-            subscription = feed.subscribe(need(config.processing, config.publish), config.view)
             tasks.create_task(records[name].run(), name=f"records of {name}")
             tasks.create_task(
-                self._run_stream(name, config, subscription, records[name], streams, outside), name=f"stream {name}"
+                self._run_stream(name, config, feed, records[name], streams, outside), name=f"stream {name}"
             )
         tasks.create_task(feed.run(), name=f"camera {camera}")
         return feed
@@ -258,46 +265,63 @@ class Daemon:
         self,
         name: str,
         config: StreamConfig,
-        camera: Subscription,
+        feed: CameraFeed,
         records: Records,
         streams: Streams,
         outside: Outside,
     ) -> None:
-        log = self._log.bind(stream=name)
+        control, log = self._controls.of(name), self._log.bind(stream=name)
         api = outside.api(name)
         assert api is not None, "the loader breaks a stream that has no key"
-        parts = Parts(
+        parts_at = partial(
+            Parts,
             name=name,
             config=config,
-            camera=camera,
+            control=control,
             api=api,
             publishers=outside.publishers(name, config),
             records=records,
+            tally=self._tally,
             keep_stream=lambda: self._keep_streams,
             routes=Routes(log),
             paths=outside.paths,
             leftovers=streams,
             log=log,
         )
+
+        async def live() -> None:
+            # All streams of a camera come here before it opens: so it opens once, at the most that any of them needs.
+            camera = feed.subscribe(need(config.processing, config.publish), config.view)
+            parts = parts_at(camera=camera)
+            try:
+                await StreamLife(lambda: attempt(parts), records, outside.paths, over, log).run()
+            finally:
+                camera.close()
+
+        def over() -> bool:
+            return self._ending or control.paused
+
         try:
-            await StreamLife(lambda: attempt(parts), records, outside.paths, lambda: self._ending, log).run()
+            await Pausable(live, control, records, lambda: streams.let_go(name)).run()
         finally:
-            camera.close()
             await records.close()
 
-    def _fingerprints(self) -> dict[str, str]:
-        """What each stream is at the API, in a word: another word, another stream."""
-        return {
-            name: stream_fingerprint(config, self._loaded.api, key)
-            for name, config in self._enabled.items()
-            if (key := self._loaded.key_of(name)) is not None
-        }
+    def _wanted(self) -> dict[str, str]:
+        """What the streams are asked whose former ones are taken up: those that are not paused."""
+        return {name: self._controls.prompt(name) for name in self._enabled if not self._controls.paused(name)}
+
+    def _fingerprint(self, name: str, prompt: str) -> str:
+        """What the stream is at the API when it is asked that, in a word: another word, another stream."""
+        config, key = self._enabled[name], self._loaded.key_of(name)
+        assert key is not None, "the loader breaks a stream that has no key"
+        inference = config.inference.model_copy(update={"prompt": prompt})
+        return stream_fingerprint(config.model_copy(update={"inference": inference}), self._loaded.api, key)
 
     def _records(self, name: str, config: StreamConfig) -> Records:
         return Records(
             spool=self._spool,
             origin=Origin(self._loaded.device, name, config.labels),
-            prompt=config.inference.prompt,
+            prompt=self._controls.prompt(name),
             with_schema=config.inference.output_schema_json is not None,
             period=period(config.processing),
             state=self._states[name],

@@ -31,19 +31,19 @@ LONGEST_LEASE = 300.0
 class Streams:
     """Satisfies contracts.Leftovers. `api` gives the one that can end a stream of this name, None when there is no key.
 
-    `fingerprints`: of the configurations that run, by name.
+    `fingerprint`: of the configuration of a stream that runs, by its name, when it is asked such a prompt.
     """
 
     def __init__(
         self,
         store: ResumeStore,
-        fingerprints: Mapping[str, str],
+        fingerprint: Callable[[str, str], str],
         api: Callable[[str], Api | None],
         paths: Paths,
         log: Log,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._fingerprints, self._api, self._paths, self._log = store, fingerprints, api, paths, log
+        self._store, self._fingerprint, self._api, self._paths, self._log = store, fingerprint, api, paths, log
         self._kept: dict[str, Kept] = {}
         self._kept_until = 0.0
         self._strays: dict[str, tuple[Kept, float]] = {}
@@ -55,9 +55,10 @@ class Streams:
         self._tried = asyncio.Event()  # all that there are were asked to end, and once at least
         self._tried.set()
 
-    async def load(self) -> None:
-        """Sort out what an earlier process left."""
-        self._kept, strays = sort_out(await self._store.load(), self._fingerprints)
+    async def load(self, prompts: Mapping[str, str]) -> None:
+        """Sort out what an earlier process left; `prompts`: what the streams that are about to run are to be asked."""
+        wanted = {name: self._fingerprint(name, prompt) for name, prompt in prompts.items()}
+        self._kept, strays = sort_out(await self._store.load(), wanted)
         self._kept_until = self._clock() + LONGEST_LEASE
         for stray in strays:
             self._stray(stray)
@@ -86,24 +87,35 @@ class Streams:
             async with asyncio.timeout(END_SECONDS):
                 await self._delete_all()
 
-    def kept(self, stream: str) -> tuple[str, str] | None:
+    def kept(self, stream: str, prompt: str) -> tuple[str, str] | None:
         one = self._kept.get(stream)
-        if one is not None and self._clock() >= self._kept_until:
-            self._stray(self._kept.pop(stream))
+        if one is not None and (self._clock() >= self._kept_until or self._other(one, prompt)):
+            self.let_go(stream)
             one = None
         return None if one is None else (one.stream_id, one.url)
+
+    def let_go(self, stream: str) -> None:
+        """What was left for this stream is not taken up, but deleted."""
+        if (one := self._kept.pop(stream, None)) is not None:
+            self._stray(one)
+
+    def _other(self, one: Kept, prompt: str) -> bool:
+        return one.fingerprint != self._fingerprint(one.stream, prompt)
 
     async def cleared(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLEARED_SECONDS):
                 await self._tried.wait()
 
-    async def created(self, stream: str, session: Session, transport: str) -> None:
+    async def created(self, stream: str, session: Session, transport: str, prompt: str) -> None:
         url = session.target.url if isinstance(session.target, PublishTarget) else ""
-        one = Kept(stream, session.stream_id, url, transport, self._fingerprints[stream])
-        if any(kept.stream_id == one.stream_id for kept in self._kept.values()):
-            return
-        self._living[one.stream_id] = one
+        one = Kept(stream, session.stream_id, url, transport, self._fingerprint(stream, prompt))
+        if (kept := self._kept.get(stream)) is not None and kept.stream_id == one.stream_id:
+            if kept.fingerprint == one.fingerprint:
+                return
+            self._kept[stream] = one
+        else:
+            self._living[one.stream_id] = one
         await self._store.created(one)
 
     async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None:

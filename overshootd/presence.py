@@ -60,6 +60,10 @@ class Presence:
     clock: Callable[[], float] = time.monotonic
     storing: bool = False
     """A result is on its way to the disk: none is waited for."""
+    sent: int = field(init=False, default=0)
+    """Bytes of media in all the rooms of this session, as looked at last."""
+    _total: int = field(init=False, default=0)  # of this room's publisher, as it said last
+    _left: bool = field(init=False, default=False)  # this room was, and all is counted that was sent there
     _ladder: Ladder = field(init=False, default=Ladder())
     _began: float = field(init=False)
     _result: float = field(init=False)
@@ -93,7 +97,20 @@ class Presence:
 
     async def close(self) -> None:
         """Leave the room. Bounded."""
+        await self._leave()
+
+    async def count(self) -> None:
+        """Look at what was `sent`."""
+        total = (await self.publisher.stats()).bytes_sent
+        if self._left:
+            return
+        self.sent += total - self._total if total >= self._total else total  # a rejoin begins anew
+        self._total = total
+
+    async def _leave(self) -> None:
         await self.publisher.close()
+        await self.count()
+        self._left, self._total = True, 0
 
     # -- joining
 
@@ -142,14 +159,14 @@ class Presence:
     async def _another(self, why: str) -> None:
         """Put a new publisher in place of this one: one Room an identity, ever (livekit-notes.md, Tokens)."""
         self.camera.stop()  # or it would decode for nobody, however long this takes
-        await self.publisher.close()
+        await self._leave()
         if self._ladder.rung is Rung.NEW_STREAM or not self.publishers.rejoins:
             raise StreamGone(why)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause(self._ladder, joined=self._joined, uniform=random.uniform)):
                 await self.paths.changed(self._seen)
         self._joined = False
-        self.publisher = self.publishers(self.plan)
+        self.publisher, self._left = self.publishers(self.plan), False
 
     def _arrives(self) -> None:
         """Frames are answered for, as far as the room can tell. What was doubted is proved by a result alone."""

@@ -32,7 +32,7 @@ GAP_PERIODS, GAP_SECONDS = 3, 5.0
 
 @dataclass(slots=True)
 class Records:
-    """The teller of one stream, whose results are due every `period` seconds.
+    """The teller of one stream, whose results are due every `period` seconds, and which is asked `prompt`.
 
     `changed` is called after `state` has changed; `redact` masks secrets, for servers repeat keys in their errors;
     `synced` says whether the wall clock can be trusted.
@@ -56,7 +56,7 @@ class Records:
     _added: asyncio.Event = field(init=False, default_factory=asyncio.Event)  # what nobody flushes but `run`
     _camera: CameraState | None = field(init=False, default=None)  # as told last
     _told: Condition = field(init=False)
-    _prompt_told: bool = field(init=False, default=False)
+    _prompt_told: str | None = field(init=False, default=None)
     _last: float | None = field(init=False, default=None)  # monotonic time of the last result
     _dark: str | None = field(init=False, default=None)  # why nothing is watched, since the stream was live
     _trouble: str | None = field(init=False, default=None)  # what may be why no results come, should they stay away
@@ -101,6 +101,8 @@ class Records:
         why = self.redact(why)
         if self.state.state is State.LIVE and self._dark is None:
             self._dark = why
+        if state is State.PAUSED and self._last is not None:  # whatever else ailed it, this is why nobody looks
+            self._dark = str(state)
         if self.state.state is not state:
             self._add(state_record(self.origin, time.time(), state, why=why, synced=self.synced()))
         self._set(state, why)
@@ -109,6 +111,19 @@ class Records:
         while not await self._flush():
             await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
             attempt += 1
+
+    def asked(self, prompt: str) -> None:
+        """The stream is asked that from now on. Never waits; `run` stores it."""
+        self.prompt = prompt
+        if self.state.state is State.LIVE and prompt != self._prompt_told:
+            self._prompt_told = prompt
+            stream_id = self.state.stream_id
+            self._add(
+                state_record(
+                    self.origin, time.time(), State.LIVE, stream_id=stream_id, prompt=prompt, synced=self.synced()
+                )
+            )
+            self._added.set()
 
     def trouble(self, why: str) -> None:
         """The stream's video has to find its way anew. Only where that takes long it leaves a gap."""
@@ -147,8 +162,8 @@ class Records:
         self._set(State.LIVE, "")
         self._told.good()
         self.log.info("live", stream_id=stream_id)
-        prompt = None if self._prompt_told else self.prompt
-        self._prompt_told = True
+        prompt = None if self._prompt_told == self.prompt else self.prompt
+        self._prompt_told = self.prompt
         self._add(state_record(self.origin, at, State.LIVE, stream_id=stream_id, prompt=prompt, synced=self.synced()))
 
     def _gap(self, at: float, now: float) -> None:
@@ -181,6 +196,10 @@ class Records:
                 self._told.bad(why)
             case State.ENDED:
                 self.log.info(f"ended: {why}")
+            case State.PAUSED:
+                self.log.info("paused: nothing is watched, and nothing billed")
+            case State.STARTING:
+                self.log.info("resumed")
             case _:
                 self.log.error(f"{state}: {why}")
 

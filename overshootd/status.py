@@ -15,6 +15,7 @@ class State(StrEnum):
     LIVE = "live"  # results arrive
     WAITING = "waiting"  # failed; the next attempt is under way or due
     REFUSED = "refused"  # as waiting, but a person must act: key, credits
+    PAUSED = "paused"  # somebody asked for that: no camera is open, nothing is billed
     STOPPED = "stopped"  # needs another configuration
     ENDED = "ended"  # the camera came to its end as it should
     BROKEN = "broken"  # its configuration did not stand
@@ -92,8 +93,9 @@ class PathState:
 class StreamState:
     """One stream: its state, why it is not live, and its results so far. `last_result` is seconds since the epoch.
 
-    `keepalive_sent`, `lease_until` and `token_at` are monotonic seconds, None while there are none. `notes` are
-    sentences about what will need somebody: a token of the user's own that is about to expire.
+    `keepalive_sent`, `lease_until` and `token_at` are monotonic seconds, `cents_left` US cents that its key has left,
+    None while there are none. `notes` are sentences about what will need somebody: a token of the user's own that is
+    about to expire.
     """
 
     state: State = State.STARTING
@@ -106,6 +108,7 @@ class StreamState:
     keepalive_sent: float | None = None
     lease_until: float | None = None
     token_at: float | None = None
+    cents_left: float | None = None
     switch: Switch | None = None
     frames_minute: LastMinute = field(default_factory=LastMinute)
     results_minute: LastMinute = field(default_factory=LastMinute)

@@ -7,11 +7,13 @@ The first failure that nothing of this session can mend ends the attempt; everyt
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from overshootd.backoff import NETWORK
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import (
     Api,
@@ -25,8 +27,11 @@ from overshootd.contracts import (
     Session,
     StreamSpec,
     Subscription,
+    Tally,
 )
+from overshootd.controls import Control
 from overshootd.errors import CameraEnded, CameraLost, Congested, NotOurs, Permanent, Refused, StreamGone, Transient
+from overshootd.meter import Meter
 from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.presence import Presence
 from overshootd.records import Records
@@ -37,6 +42,9 @@ CLOSE_TIMEOUT = 5.0
 """Seconds for leaving the room and the DELETE, side by side; the daemon has 10 s for its whole end."""
 
 SHOW_SECONDS = 0.5
+
+COUNT_SECONDS = 10.0
+"""From one look at what was sent to the next: what is counted is read by the day."""
 
 WORST_FIRST = (Permanent, CameraEnded, Refused, StreamGone, CameraLost, Transient)
 """When several tasks fail at once, the one that asks for most is the reason."""
@@ -49,9 +57,11 @@ class Parts:
     name: str
     config: StreamConfig
     camera: Subscription
+    control: Control
     api: Api
     publishers: Publishers
     records: Records
+    tally: Tally
     keep_stream: Callable[[], bool]
     routes: Routes
     paths: Paths
@@ -65,38 +75,44 @@ async def attempt(parts: Parts) -> NoReturn:
     camera = await parts.camera.ready()
     publishing, kind = await _plan(parts, camera)
     publisher = parts.publishers(publishing)
+    prompt = parts.control.prompt
     try:
-        session = await _session(parts, publisher)
+        session = await _session(parts, publisher, prompt)
     except BaseException:
         await publisher.close()
         raise
+    meter = Meter(parts.tally, parts.name, period(parts.config.processing))
     presence = _presence(parts, session, publisher, publishing, lambda: _start(parts.camera, camera, kind, publishing))
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(parts.leftovers.created(parts.name, session, parts.publishers.transport), name="remember")
+            tasks.create_task(_ask(session, parts, prompt), name="prompt")
             tasks.create_task(session.keep_lease(), name="lease")
             tasks.create_task(_follow(parts.paths, session), name="path")
             tasks.create_task(presence.run(), name="publish")
-            tasks.create_task(_deliver(session, parts, presence), name="results")
+            tasks.create_task(_deliver(session, parts, presence, meter), name="results")
             tasks.create_task(_better(parts.publishers), name="better transport")
             tasks.create_task(_show(session, parts), name="show what is known")
+            tasks.create_task(_count(session, presence, meter), name="count")
     except BaseExceptionGroup as group:
         if group.subgroup(Congested):
             parts.routes.remember_congestion()
         raise reason(group) from group
     finally:
         parts.camera.stop()
-        await _close(presence, session, parts)
+        try:
+            await _close(presence, session, parts)
+        finally:
+            meter.look(session.lease.spent, presence.sent)
     raise AssertionError("unreachable: the tasks never return")
 
 
-def spec(config: StreamConfig, source: Mapping[str, Any]) -> StreamSpec:
-    """The create request's words."""
+def spec(config: StreamConfig, source: Mapping[str, Any], prompt: str) -> StreamSpec:
+    """The create request's words; `prompt` takes the place of the configured one."""
     return StreamSpec(
         source=source,
         mode=config.mode,
         processing=config.processing.model_dump(exclude_none=True),
-        inference=config.inference.model_dump(exclude_none=True),
+        inference=config.inference.model_dump(exclude_none=True) | {"prompt": prompt},
     )
 
 
@@ -133,9 +149,9 @@ def _start(subscription: Subscription, camera: CaptureFormat, kind: Kind, publis
             subscription.start_encoded()
 
 
-async def _session(parts: Parts, publisher: Publisher) -> Session:
+async def _session(parts: Parts, publisher: Publisher, prompt: str) -> Session:
     """The one that an earlier process left, or a new one."""
-    if (kept := parts.leftovers.kept(parts.name)) is not None:
+    if (kept := parts.leftovers.kept(parts.name, prompt)) is not None:
         try:
             session = await parts.api.resume(*kept)
         except (StreamGone, NotOurs) as error:
@@ -146,7 +162,7 @@ async def _session(parts: Parts, publisher: Publisher) -> Session:
             return session
     source = await publisher.source()
     await parts.leftovers.cleared()
-    return await _create(parts, spec(parts.config, source))
+    return await _create(parts, spec(parts.config, source, prompt))
 
 
 async def _create(parts: Parts, wanted: StreamSpec) -> Session:
@@ -157,8 +173,39 @@ async def _create(parts: Parts, wanted: StreamSpec) -> Session:
         # The request may have arrived: a stream whose id nobody read is billed until its lease ends.
         await _within(CREATE_TIMEOUT, [creating])
         if not creating.cancelled() and creating.exception() is None and not await creating.result().close():
-            await parts.leftovers.created(parts.name, creating.result(), parts.publishers.transport)
+            await _remember(creating.result(), parts, wanted.inference["prompt"])
         raise
+
+
+async def _remember(session: Session, parts: Parts, prompt: str) -> None:
+    await parts.leftovers.created(parts.name, session, parts.publishers.transport, prompt)
+
+
+async def _ask(session: Session, parts: Parts, asked: str) -> NoReturn:
+    """Have the running stream look for what is wanted now; `asked`: what it was made with. Raises StreamGone,
+    Refused."""
+    control, failures = parts.control, 0
+    parts.records.asked(asked)
+    await _remember(session, parts, asked)
+    while True:
+        wanted = await control.other_prompt(asked)
+        try:
+            await session.set_prompt(wanted)
+        except (StreamGone, Refused):
+            raise
+        except Transient as error:
+            if not failures:
+                parts.log.warning(f"the new prompt is tried again: {error}")
+            await asyncio.sleep(NETWORK.delay(failures, random.uniform, error.retry_after))
+            failures += 1
+        except Permanent as error:  # the stream runs, and what it was asked before is better than nothing
+            parts.log.error(f"the new prompt is not taken, and the stream keeps the one that it has: {error}")
+            if control.prompt == wanted:
+                control.set_prompt(asked)
+        else:
+            asked, failures = wanted, 0
+            parts.records.asked(asked)
+            await _remember(session, parts, asked)
 
 
 def _presence(
@@ -182,12 +229,13 @@ def _presence(
     )
 
 
-async def _deliver(session: Session, parts: Parts, presence: Presence) -> None:
+async def _deliver(session: Session, parts: Parts, presence: Presence, meter: Meter) -> None:
     async with aclosing(session.results()) as results:
         async for result in results:
             presence.proved()
             presence.storing = True
             await parts.records.result(result, session.stream_id)
+            meter.result(result.size)
             presence.storing = False
             presence.proved()  # however long that took, it was no silence
 
@@ -199,10 +247,18 @@ async def _show(session: Session, parts: Parts) -> NoReturn:
         while True:
             lease, state.notes = session.lease, parts.publishers.notes()
             state.keepalive_sent, state.lease_until, state.token_at = lease.sent, lease.until, lease.token
+            state.cents_left = lease.spent.left
             await asyncio.sleep(SHOW_SECONDS)
     finally:
-        state.keepalive_sent = state.lease_until = state.token_at = None
+        state.keepalive_sent = state.lease_until = state.token_at = state.cents_left = None
         state.stream_id = ""
+
+
+async def _count(session: Session, presence: Presence, meter: Meter) -> NoReturn:
+    while True:
+        await asyncio.sleep(COUNT_SECONDS)
+        await presence.count()
+        meter.look(session.lease.spent, presence.sent)
 
 
 async def _follow(paths: Paths, session: Session) -> NoReturn:

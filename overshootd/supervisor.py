@@ -1,4 +1,4 @@
-"""Keeps every stream trying for ever. One stream's trouble is its own (design decision 6)."""
+"""Keeps every stream trying for ever, but while it is paused. One stream's trouble is its own (design decision 6)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from overshootd.backoff import NETWORK, PORTAL, REFUSED, UNREACHABLE, Backoff, Uniform
 from overshootd.contracts import Log, Paths
+from overshootd.controls import Control
 from overshootd.errors import CameraEnded, CameraLost, Permanent, Portal, Refused, StreamGone, Transient, Unreachable
 from overshootd.records import Records
 from overshootd.status import State
@@ -53,10 +54,10 @@ def delay(error: Exception, failures: int, uniform: Uniform, *, came: bool = Fal
 
 @dataclass(slots=True)
 class StreamLife:
-    """One configured stream, from the daemon's start to its end. `attempt` runs one attempt and raises what ended it.
+    """One stream, from its start to its end or its pause. `attempt` runs one attempt and raises what ended it.
 
-    `ending`: whether the daemon ends. Before CPython 3.13 a task group that fails in the moment of a cancellation tells
-    of its failure alone, and a stream would be made anew that nobody ends.
+    `ending`: whether the daemon ends, or the stream is paused. Before CPython 3.13 a task group that fails in the
+    moment of a cancellation tells of its failure alone, and a stream would be made anew that nobody ends.
     """
 
     attempt: Callable[[], Awaitable[None]]
@@ -111,3 +112,53 @@ class StreamLife:
             self.log.error("an error in overshootd itself", exc_info=error)
             return error
         raise AssertionError("an attempt ends by raising")
+
+
+@dataclass(slots=True)
+class Pausable:
+    """One configured stream, from the daemon's start to its end. `live` is a StreamLife with its place at the camera,
+    which is given up when it is cancelled.
+
+    `let_go`: what an earlier process left at the API for it is not taken up any more.
+    """
+
+    live: Callable[[], Awaitable[None]]
+    control: Control
+    records: Records
+    let_go: Callable[[], None]
+
+    async def run(self) -> None:
+        """Return when the camera came to its end; else never."""
+        while True:
+            while self.control.paused:
+                await self._rest()
+            asked = self.control.asked
+            came_to_its_end = await self._unless_paused()
+            if came_to_its_end and self.records.state.state is not State.STOPPED:
+                return
+            if came_to_its_end:  # another prompt may be one that the API takes
+                await self.control.other_than(asked)
+
+    async def _rest(self) -> None:
+        self.let_go()
+        await self.records.enter(State.PAUSED, "")
+        await self.control.until_paused(False)
+        await self.records.enter(State.STARTING, "")
+
+    async def _unless_paused(self) -> bool:
+        """Whether it came to its end; if not, it is paused, and its stream at the API is over."""
+        living = asyncio.create_task(self._live(), name="live")
+        pausing = asyncio.create_task(self.control.until_paused(True), name="until paused")
+        try:
+            await asyncio.wait([living, pausing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            living.cancel()
+            pausing.cancel()
+            await asyncio.gather(living, pausing, return_exceptions=True)
+        if living.cancelled():
+            return False
+        living.result()
+        return True
+
+    async def _live(self) -> None:
+        await self.live()

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeGuard
 
+from overshootd.api.charges import Charges
 from overshootd.api.failures import Decision, Do, HttpAnswer, Operation, SocketClosed, decide
 from overshootd.api.http import Answer, Http, Success
 from overshootd.api.lease import LONGEST_TTL, Lease
@@ -175,6 +176,7 @@ class V02Session:
         self.target = target
         self._api = api
         self._lease = lease
+        self._charges = Charges(lease.sent)
         self._token_at = lease.sent if isinstance(target, PublishTarget) else None
         self._seen = ""
         self._gone = False
@@ -190,7 +192,7 @@ class V02Session:
 
     @property
     def lease(self) -> LeaseNow:
-        return LeaseNow(self._lease.sent, self._lease.until, self._token_at, self._seen)
+        return LeaseNow(self._lease.sent, self._lease.until, self._token_at, self._seen, self._charges.spent)
 
     def path_changed(self) -> None:
         self._begin_anew(hurry=True)
@@ -257,6 +259,7 @@ class V02Session:
         if not isinstance(answer, Success):
             return decide(Operation.KEEPALIVE, answer)
         self._lease = Lease(_ttl(answer.body), sent)
+        self._charges = self._charges.told(answer.body, sent)
         self._seen = seen if _text(seen := answer.body.get("state")) else ""
         if isinstance(self.target, PublishTarget) and _text(token := answer.body.get("livekit_token")):
             self.target, self._token_at = self._api.room(self.target.url, token), time.monotonic()
@@ -316,7 +319,7 @@ class V02Session:
         if body["id"] in self._recent:
             return None
         self._recent.append(body["id"])
-        return Inference(received_at, body)
+        return Inference(received_at, body, len(message.encode() if isinstance(message, str) else message))
 
     # -- the rest
 
@@ -331,6 +334,10 @@ class V02Session:
 
     async def close(self) -> bool:
         """Whether nothing is left at the API: what ended there by itself, or is not ours, needs no DELETE."""
+        # A stream that nobody ends is billed until its lease does; that this one may have been gone earlier, no answer
+        # tells.
+        now = time.monotonic()
+        self._charges = self._charges.ended(now if self._lease.until is None else min(now, self._lease.until))
         if self._gone or not self._may_delete:
             return True
         return await self._api.delete(self.stream_id)

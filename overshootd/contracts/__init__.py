@@ -29,7 +29,7 @@ from overshootd.contracts.publishing import (
     PublishTarget,
     Target,
 )
-from overshootd.contracts.session import Api, Inference, LeaseNow, Leftovers, Paths, Session, StreamSpec
+from overshootd.contracts.session import Api, Inference, LeaseNow, Leftovers, Paths, Session, Spent, StreamSpec
 from overshootd.contracts.storing import Record, Sink, Spool
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Sample",
     "Session",
     "Sink",
+    "Spent",
     "Spool",
     "StreamSpec",
     "Subscription",

@@ -11,10 +11,12 @@ from overshootd.contracts.publishing import Target
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One result as it arrived: `received_at` in seconds since the epoch, the API's object verbatim in `api`."""
+    """One result as it arrived: `received_at` in seconds since the epoch, the API's object verbatim in `api`, and how
+    many bytes it had."""
 
     received_at: float
     api: Mapping[str, Any]
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,16 @@ class StreamSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a stream cost since this process has it: seconds that were billed, US cents, and the cents that are left to
+    its key (None: not known)."""
+
+    seconds: float = 0.0
+    cents: float = 0.0
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseNow:
     """Monotonic times in seconds: when the last keepalive that succeeded was sent, until when the stream surely lives
     (None: not known), and when the newest token came (None: the API gives none). `state` is what the API said of the
@@ -37,6 +49,7 @@ class LeaseNow:
     until: float | None
     token: float | None = None
     state: str = ""
+    spent: Spent = Spent()
 
 
 class Session(Protocol):
@@ -99,14 +112,15 @@ class Api(Protocol):
 class Leftovers(Protocol):
     """The streams of ours that exist at the API, over restarts of this process too."""
 
-    def kept(self, stream: str) -> tuple[str, str] | None:
-        """The id and the room's URL of the one that an earlier process left for this stream to resume."""
+    def kept(self, stream: str, prompt: str) -> tuple[str, str] | None:
+        """The id and the room's URL of the one that an earlier process left for this stream, and that is asked the
+        same."""
 
     async def cleared(self) -> None:
         """Wait, but not for ever, until strays are deleted: a key has five streams, ghosts included."""
 
-    async def created(self, stream: str, session: Session, transport: str) -> None:
-        """It exists: remembered, in case this process dies."""
+    async def created(self, stream: str, session: Session, transport: str, prompt: str) -> None:
+        """It exists, and is asked that (now): remembered, in case this process dies."""
 
     async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None:
         """It is over. Unless that is `settled` at the API, it is a stray from now on."""

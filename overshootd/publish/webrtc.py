@@ -280,7 +280,7 @@ class PeerPublisher:
                 self._answers += await self._path.answers()
 
     async def stats(self) -> PublishStats:
-        seen = await self._totals()
+        seen = await self._totals() if self._up.done() else self._seen
         return PublishStats(self._track.sent, seen.bytes_sent, seen.round_trip)
 
     async def _totals(self) -> _Seen:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import uuid6
 
@@ -20,9 +21,12 @@ from overshootd.condition import Condition
 from overshootd.contracts import Log, Record
 from overshootd.errors import SpoolError
 from overshootd.sinks.cursor import Cursor
+from overshootd.sinks.database import Connection
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.record import encode
 from overshootd.sinks.store import Store
+
+T = TypeVar("T")
 
 FILE_NAME = "spool.sqlite3"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -76,6 +80,11 @@ class Spool:
         """The cursors of a stream's sinks, all of them: one that was there before and is not named is forgotten."""
         self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
         return self._cursors[stream]
+
+    async def within(self, function: Callable[[Connection], T]) -> T:
+        """What `function` returns, done in one transaction of the database: for what is kept beside the records. Raises
+        SpoolError."""
+        return await self._disk.run(self._store.within, function)
 
     async def close(self, within: float) -> None:
         """Bring everything to the disk. Raises TimeoutError, SpoolError."""

@@ -65,8 +65,9 @@ class Bed:
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[Streams]:
         store, log = self.store(), CapturingLogger()
-        streams = Streams(store, self.wanted, lambda name: self.api, self.paths, log, clock=lambda: self.now)
-        await streams.load()
+        fingerprint = lambda name, prompt: self.wanted[name] + prompt  # noqa: E731 - it is what one is called with
+        streams = Streams(store, fingerprint, lambda name: self.api, self.paths, log, clock=lambda: self.now)
+        await streams.load(dict.fromkeys(self.wanted, ""))
         running = asyncio.create_task(streams.run())
         try:
             async with asyncio.timeout(10):
@@ -80,8 +81,8 @@ async def test_the_same_configuration_is_taken_up_and_another_deleted_first(tmp_
     bed = Bed(tmp_path)
     await bed.left_behind(ONE, TWO)
     async with bed.streams() as streams:
-        assert streams.kept("one") == ("1", "ws://rooms")
-        assert streams.kept("two") is None
+        assert streams.kept("one", "") == ("1", "ws://rooms")
+        assert streams.kept("two", "") is None
         await streams.cleared()
         assert bed.api.deleted == ["2"]
     assert await bed.remembered() == ["1"]
@@ -113,7 +114,7 @@ async def test_what_cannot_be_taken_up_for_so_long_that_no_lease_lives_is_let_go
     await bed.left_behind(ONE)
     async with bed.streams() as streams:
         bed.now = LONGEST_LEASE
-        assert streams.kept("one") is None
+        assert streams.kept("one", "") is None
 
 
 async def test_one_stray_that_nobody_deletes_holds_no_other_stream_up(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ async def test_what_is_taken_up_is_not_written_anew(tmp_path: Path) -> None:
     await bed.left_behind(ONE)
     before = (tmp_path / FILE_NAME).stat().st_ino
     async with bed.streams() as streams:
-        await streams.created("one", OneSession(stream_id="1"), "native")
+        await streams.created("one", OneSession(stream_id="1"), "native", "")
     assert (tmp_path / FILE_NAME).stat().st_ino == before
 
 
@@ -139,14 +140,14 @@ async def test_what_is_gone_is_taken_up_only_once(tmp_path: Path) -> None:
     await bed.left_behind(ONE)
     async with bed.streams() as streams:
         await streams.ended("one", "1", settled=True)
-        assert streams.kept("one") is None
+        assert streams.kept("one", "") is None
     assert await bed.remembered() == []
 
 
 async def test_a_stream_whose_end_was_not_heard_is_a_stray(tmp_path: Path) -> None:
     bed = Bed(tmp_path, Api(deaf={"1"}))
     async with bed.streams() as streams:
-        await streams.created("one", OneSession(), "native")
+        await streams.created("one", OneSession(), "native", "")
         await streams.ended("one", "1", settled=False)
         assert await bed.remembered() == ["1"]
         bed.api.deaf.clear()

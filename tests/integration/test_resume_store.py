@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from overshootd import resume
+from overshootd import statefile
 from overshootd.resume import FILE_NAME, OF_ONE_NAME, Kept, ResumeStore
 from overshootd.sinks.disk import Disk
 from tests.integration.sink_lab import RememberingLog, remount, small_filesystem, unprivileged
@@ -142,7 +142,7 @@ async def test_a_cut_at_any_point_leaves_the_old_or_the_new(tmp_path: Path, monk
         cutting = store(directory)
         await cutting.load()
         with monkeypatch.context() as patch:
-            patch.setattr(resume, "os", OneByOne(last))
+            patch.setattr(statefile, "os", OneByOne(last))
             try:
                 await cutting.created(kept("s2"))
             except Cut:
@@ -164,7 +164,7 @@ async def test_content_is_on_the_disk_before_its_name_and_the_name_before_it_cou
 ) -> None:
     """What a power cut leaves of a name whose content was not synced is an empty file."""
     calls = OneByOne()
-    monkeypatch.setattr(resume, "os", calls)
+    monkeypatch.setattr(statefile, "os", calls)
     await store(tmp_path).created(kept("s1"))
     order = [name for name in calls.done if name in ("fsync", "replace")]
     assert order == ["fsync", "replace", "fsync"]
@@ -290,7 +290,7 @@ async def test_a_file_of_another_user_is_set_aside(roots_file: Path) -> None:
 async def test_a_disk_that_does_not_answer_holds_no_stream_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume, "DISK_SECONDS", 0.1)
+    monkeypatch.setattr(statefile, "DISK_SECONDS", 0.1)
 
     async def never(_: Callable[[], T]) -> T:
         raise await asyncio.get_running_loop().create_future()
@@ -322,7 +322,7 @@ LAST = 20
 @contextmanager
 def instead_of_os(calls: OneByOne) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resume, "os", calls)
+        patch.setattr(statefile, "os", calls)
         yield
 
 

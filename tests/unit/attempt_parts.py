@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overshootd.contracts import (
+    Count,
     Inference,
     LeaseNow,
     Media,
@@ -16,6 +17,7 @@ from overshootd.contracts import (
     PublishStats,
     PublishTarget,
     Session,
+    Spent,
     StreamSpec,
     Target,
     Wish,
@@ -42,10 +44,13 @@ class Paths:
 
 @dataclass
 class OneSession:
-    """Every keepalive brings another token. `asked`: what was asked, in order; `refuses`: raised by the keepalives."""
+    """Every keepalive brings another token. `asked`: what was asked, in order; `refuses`: raised by the keepalives;
+    `takes_not`: by new prompts."""
 
     asked: list[str] = field(default_factory=list)
     refuses: list[Exception] = field(default_factory=list)
+    takes_not: list[Exception] = field(default_factory=list)
+    spent: Spent = Spent()  # noqa: RUF009 - it is frozen
     stream_id: str = "1"
     token: int = 0
     inferences: asyncio.Queue[Inference] = field(default_factory=lambda: asyncio.Queue(10))
@@ -56,7 +61,7 @@ class OneSession:
 
     @property
     def lease(self) -> LeaseNow:
-        return LeaseNow(0.0, None)
+        return LeaseNow(0.0, None, spent=self.spent)
 
     async def keep_lease(self) -> None:
         await asyncio.Event().wait()
@@ -77,7 +82,10 @@ class OneSession:
         while True:
             yield await self.inferences.get()
 
-    async def set_prompt(self, prompt: str) -> None: ...
+    async def set_prompt(self, prompt: str) -> None:
+        if self.takes_not:
+            raise self.takes_not.pop(0)
+        self.asked.append(f"prompt {prompt}")
 
     async def info(self) -> Mapping[str, Any]:
         return {}
@@ -90,8 +98,10 @@ class OneSession:
 @dataclass
 class Api:
     session: OneSession = field(default_factory=OneSession)
+    created: list[StreamSpec] = field(default_factory=list)
 
     async def create(self, spec: StreamSpec) -> Session:
+        self.created.append(spec)
         return self.session
 
     async def resume(self, stream_id: str, url: str) -> Session:
@@ -101,17 +111,31 @@ class Api:
         return True
 
 
+@dataclass
 class NoLeftovers:
-    """No earlier process left anything."""
+    """No earlier process left anything. Remembers what prompts were."""
 
-    def kept(self, stream: str) -> tuple[str, str] | None:
+    prompts: list[str] = field(default_factory=list)
+
+    def kept(self, stream: str, prompt: str) -> tuple[str, str] | None:
         return None
 
     async def cleared(self) -> None: ...
 
-    async def created(self, stream: str, session: Session, transport: str) -> None: ...
+    async def created(self, stream: str, session: Session, transport: str, prompt: str) -> None:
+        self.prompts.append(prompt)
 
     async def ended(self, stream: str, stream_id: str, *, settled: bool) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What was counted."""
+
+    counts: dict[str, Count] = field(default_factory=dict)
+
+    def add(self, stream: str, count: Count) -> None:
+        self.counts[stream] = self.counts.get(stream, Count()) + count
 
 
 @dataclass
@@ -126,6 +150,7 @@ class Publisher:
     hangs: bool = False
     pushed: int = 0
     did: list[str] = field(default_factory=list)
+    bytes_sent: int = 0
 
     async def source(self) -> Mapping[str, Any]:
         return {"type": "native"}
@@ -154,7 +179,7 @@ class Publisher:
         await asyncio.Event().wait()
 
     async def stats(self) -> PublishStats:
-        return PublishStats()
+        return PublishStats(bytes_sent=self.bytes_sent)
 
     async def close(self) -> None:
         self.did.append("close")

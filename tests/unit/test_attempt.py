@@ -12,11 +12,12 @@ from structlog.testing import CapturingLogger
 from overshootd import records
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import AccessUnit, CaptureFormat, Due, Media, Wish
+from overshootd.controls import Control
 from overshootd.errors import CameraLost, Congested, StreamGone
 from overshootd.route import Routes
 from overshootd.status import StreamState
 from overshootd.stream import Parts, attempt
-from tests.unit.attempt_parts import Api, NoLeftovers, Paths, Publisher, Publishers
+from tests.unit.attempt_parts import Api, NoLeftovers, Paths, Publisher, Publishers, Tally
 
 UNIT = AccessUnit(b"", 1280, 720, True, 0)
 ENCODED = CaptureFormat(6.0, 1280, 720, encoded=True)
@@ -60,6 +61,10 @@ class Records:
 
     def __init__(self) -> None:
         self.state = StreamState()
+        self.prompts: list[str] = []
+
+    def asked(self, prompt: str) -> None:
+        self.prompts.append(prompt)
 
     def changed(self) -> None: ...
 
@@ -78,9 +83,11 @@ def parts(camera: Camera, publishers: Publishers, **changes: object) -> Parts:
         name="one",
         config=StreamConfig.model_validate(plain | changes),
         camera=camera,
+        control=Control("What is there?"),
         api=Api(),
         publishers=publishers,
         records=cast(records.Records, Records()),
+        tally=Tally(),
         keep_stream=lambda: False,
         routes=Routes(log),
         paths=Paths(),

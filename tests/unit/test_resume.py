@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.resume import VERSION, Kept, Unusable, decode, encode, machine_tag, sort_out
+from overshootd.resume import VERSION, Kept, decode, encode, machine_tag, sort_out
+from overshootd.statefile import Unusable
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef\n"
 
