@@ -34,7 +34,7 @@ MAY_IMPORT = {
         *("access", "contracts", "errors", "condition", "handoff", "h264", "ffmpeg", "wishes", "remedy"),
     },
     "api": {"contracts", "errors", "backoff", "condition", "remedy"},
-    "sinks": {"contracts", "errors", "backoff", "condition"},
+    "sinks": {"contracts", "errors", "backoff", "condition", "remedy"},
     "mqtt": {"", "contracts", "errors", "backoff", "condition", "status", "remedy"},
     "records": {"contracts", "errors", "backoff", "condition", "sinks", "status"},
     "ladder": {"contracts", "backoff", "status"},
@@ -95,7 +95,7 @@ MAY_IMPORT = {
     "__init__": set(),
 }
 
-VALUES = [["config", name] for name in ("model", "cameras", "transports", "secret", "brokers", "sinks")]
+VALUES = [["config", name] for name in ("model", "cameras", "transports", "pieces", "secret", "brokers", "sinks")]
 """What may be imported anywhere: frozen values."""
 
 FFMPEG = ("draw", "encoder", "errors", "frame", "lazy", "live", "network", "packet", "split", "still", "video", "vp8")
