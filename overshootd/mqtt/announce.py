@@ -30,6 +30,9 @@ LOOK_SECONDS = 30.0
 STATUS_SECONDS = 3600.0
 """The status is told so often though nothing changed, for its numbers."""
 
+MOST_REMOVED = 100
+"""Streams of which a run removes what was retained: others may write to our topics as often as they like."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -80,6 +83,7 @@ class Announcer:
         self._status_seconds = status_seconds
         self._changed = asyncio.Event()
         self._kept: dict[str, bytes] = {}
+        self._removed: set[str] = set()
         self._last: Json = {}  # the report before
         self._trouble: Trouble | None = None
         self._told: Any = None  # the essence of the last status, and when that was told
@@ -158,10 +162,12 @@ class Announcer:
         if stream in self._spared:
             self._keep(topic, OFFLINE)
             return
-        # Availability comes last: it is what the others are found by, should this be cut short.
-        for leaf in sorted(LEAVES, key=lambda leaf: leaf == "availability"):
-            self._broker.keep(self._topics.of(stream, leaf), b"")
-        self._log.info("what was retained of a stream that is no longer announced here is removed", stream=stream)
+        if stream not in self._removed and len(self._removed) < MOST_REMOVED:
+            self._removed.add(stream)
+            self._log.info("what was retained of a stream that is no longer announced here is removed", stream=stream)
+            # Availability comes last: it is what the others are found by, should this be cut short.
+            for leaf in sorted(LEAVES, key=lambda leaf: leaf == "availability"):
+                self._broker.keep(self._topics.of(stream, leaf), b"")
 
 
 def _encoded(said: Json) -> bytes:
