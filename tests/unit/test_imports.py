@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "statefile": {"contracts", "errors"},
     "controls": {"contracts", "errors", "backoff", "condition", "statefile"},
     "meter": {"contracts"},
+    "board": set(),
     "resume": {"contracts", "errors", "condition", "statefile"},
     "leftovers": {"contracts", "backoff", "resume"},
     "memory": {"contracts"},
