@@ -77,6 +77,17 @@ class CameraNow:
 
 
 @dataclass(slots=True)
+class BrokerState:
+    """The connection to a broker: since when it is there or not (monotonic seconds; None: never tried), why it is not,
+    and how many there were."""
+
+    connected: bool = False
+    why: str = ""
+    since: float | None = None
+    connections: int = 0
+
+
+@dataclass(slots=True)
 class PathState:
     """The ways to our peers: how often one of them became another, when last (monotonic seconds), and which."""
 

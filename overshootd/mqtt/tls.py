@@ -1,0 +1,22 @@
+"""How the broker proves who it is, and we to it."""
+
+from __future__ import annotations
+
+import ssl
+
+from overshootd.config.brokers import BrokerTls
+from overshootd.errors import Refused
+
+
+def context(tls: BrokerTls) -> ssl.SSLContext:
+    """Reads the files anew, for certificates are renewed. Blocking. Raises Refused when one cannot be used."""
+    try:
+        made = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Refused(f"tls.ca_file {tls.ca_file} cannot be used: {error}") from error
+    if tls.cert_file is not None:
+        try:
+            made.load_cert_chain(tls.cert_file, tls.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Refused(f"tls.cert_file {tls.cert_file} and its key cannot be used: {error}") from error
+    return made
