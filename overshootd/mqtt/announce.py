@@ -82,7 +82,6 @@ class Announcer:
         self._apart_seconds = apart_seconds
         self._status_seconds = status_seconds
         self._changed = asyncio.Event()
-        self._kept: dict[str, bytes] = {}
         self._removed: set[str] = set()
         self._last: Json = {}  # the report before
         self._trouble: Trouble | None = None
@@ -119,7 +118,7 @@ class Announcer:
                         await self._changed.wait()
         finally:
             for name in self._names:
-                self._keep(self._topics.availability(name), OFFLINE)
+                self._broker.keep(self._topics.availability(name), OFFLINE)
 
     def _patience(self) -> float:
         """Seconds until the next look, if nobody calls."""
@@ -132,7 +131,7 @@ class Announcer:
         self._trouble = newest(self._trouble, report, self._last)
         self._last = report
         for name in self._names:
-            self._keep(self._topics.availability(name), ONLINE if available(report, name) else OFFLINE)
+            self._broker.keep(self._topics.availability(name), ONLINE if available(report, name) else OFFLINE)
             self._tell_controls(name)
         self._tell_status(summary(report, self._trouble, self._redact))
         self._board = board_of(report, self._board)
@@ -140,8 +139,8 @@ class Announcer:
 
     def _tell_controls(self, name: str) -> None:
         with suppress(OvershootdError):  # a stream that does not run has no prompt, and is not paused
-            self._keep(self._topics.of(name, "prompt"), self._redact(self._controls.prompt(name)).encode())
-            self._keep(self._topics.of(name, "pause"), b"ON" if self._controls.paused(name) else b"OFF")
+            self._broker.keep(self._topics.of(name, "prompt"), self._redact(self._controls.prompt(name)).encode())
+            self._broker.keep(self._topics.of(name, "pause"), b"ON" if self._controls.paused(name) else b"OFF")
 
     def _tell_status(self, said: Json) -> None:
         now, told = time.monotonic(), essence(said)
@@ -149,25 +148,22 @@ class Announcer:
             self._told, self._told_at = told, now
             self._broker.keep(self._topics.status, _encoded(said))
 
-    def _keep(self, topic: str, payload: bytes) -> None:
-        if self._kept.get(topic) != payload:
-            self._kept[topic] = payload
-            self._broker.keep(topic, payload)
-
     def _found(self, topic: str, payload: bytes, retained: bool) -> None:
         """What an earlier run left of a stream, or what we keep ourselves."""
         stream = self._topics.stream_of(topic, "availability")
         if not retained or not payload or stream is None or stream in self._names:
             return
         if stream in self._spared:
-            self._keep(topic, OFFLINE)
+            self._broker.keep(topic, OFFLINE)
             return
-        if stream not in self._removed and len(self._removed) < MOST_REMOVED:
+        if stream not in self._removed:
+            if len(self._removed) >= MOST_REMOVED:
+                return
             self._removed.add(stream)
             self._log.info("what was retained of a stream that is no longer announced here is removed", stream=stream)
-            # Availability comes last: it is what the others are found by, should this be cut short.
-            for leaf in sorted(LEAVES, key=lambda leaf: leaf == "availability"):
-                self._broker.keep(self._topics.of(stream, leaf), b"")
+        # Availability comes last: it is what the others are found by, should this be cut short.
+        for leaf in sorted(LEAVES, key=lambda leaf: leaf == "availability"):
+            self._broker.keep(self._topics.of(stream, leaf), b"")
 
 
 def _encoded(said: Json) -> bytes:

@@ -89,6 +89,11 @@ class Broker:
         self._kept[topic] = payload
         self._mark(topic)
 
+    def again(self, topic: str) -> None:
+        """Send what is kept there once more, for somebody who has begun anew."""
+        if topic in self._kept:
+            self._mark(topic)
+
     def subscribe(self, topic_filter: str, handler: Handler, /) -> None:
         self._handlers[topic_filter] = handler
 

@@ -67,7 +67,6 @@ class HomeAssistant:
         self._log = log.bind(broker=broker.name)
         self._clock = clock
         self._topic: str | None = None
-        self._kept: bytes | None = None
         self._again_at: float | None = None  # when it has to be sent once more, though nothing changed
         self._before: Components = {}  # what an earlier run said, until it need not be taken back any more
         self._before_until: float | None = None
@@ -91,12 +90,9 @@ class HomeAssistant:
         now = self._clock()
         if self._before_until is not None and now >= self._before_until:
             self._before, self._before_until = {}, None
-        again = self._again_at is not None and now >= self._again_at
-        said = self._payload(board)
-        if said != self._kept or again:
-            self._broker.keep(self._topic, said)
-            self._kept = said
-        if again:
+        self._broker.keep(self._topic, self._payload(board))
+        if self._again_at is not None and now >= self._again_at:
+            self._broker.again(self._topic)
             self._again_at = None
 
     def _payload(self, board: Board) -> bytes:

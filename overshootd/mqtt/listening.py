@@ -14,5 +14,8 @@ Handler = Callable[[str, bytes, bool], None]
 class Listening(Broker, Protocol):
     """`mqtt.broker.Broker`, as far as announcements and commands need it."""
 
+    def again(self, topic: str) -> None:
+        """Send what is kept there once more, for somebody who has begun anew. Never waits."""
+
     def subscribe(self, topic_filter: str, handler: Handler, /) -> None:
         """Hear what comes there, from each connection on; before the broker runs."""

@@ -15,12 +15,17 @@ class Broker:
         self.name = "home"
         self.handlers: dict[str, Handler] = {}
         self.kept: list[tuple[str, bytes]] = []
+        """What was sent, in order."""
 
     async def publish(self, messages: Sequence[Message], *, backlog: bool = False) -> None:
         raise NotImplementedError
 
     def keep(self, topic: str, payload: bytes) -> None:
-        self.kept.append((topic, payload))
+        if self.newest(topic) != payload:
+            self.kept.append((topic, payload))
+
+    def again(self, topic: str) -> None:
+        self.kept.append((topic, dict(self.kept)[topic]))
 
     def subscribe(self, topic_filter: str, handler: Handler, /) -> None:
         assert topic_filter not in self.handlers
