@@ -20,6 +20,7 @@ class Control:
         return [
             web.get("/ledger", self._ledger),
             web.get("/arrivals", self._arrivals),
+            web.get("/sent", self._sent),
             web.get("/faults", self._get_faults),
             web.put("/faults", self._put_faults),
             web.post("/actions/{name}", self._act),
@@ -35,6 +36,9 @@ class Control:
         except ValueError:
             return _wrong([f"since: {request.query['since']!r} is not a number of seconds"])
         return web.json_response(self._gateway.ledger.arrivals(time.monotonic(), since))
+
+    async def _sent(self, request: web.Request) -> web.Response:
+        return web.json_response(self._gateway.ledger.told(time.monotonic()))
 
     async def _get_faults(self, request: web.Request) -> web.Response:
         return web.json_response(self._gateway.faults.to_json(time.monotonic()))

@@ -9,7 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 CENTS_PER_SECOND = 0.02
 INITIAL_CENTS = 10_000.0
@@ -37,6 +37,14 @@ class Charge:
     seconds: float
     cents: float
     paid: bool
+
+
+class Told(NamedTuple):
+    """A result that was sent: its number among those of its stream, the `id` in it, and when."""
+
+    number: int
+    id: str
+    at: float
 
 
 @dataclass(slots=True)
@@ -73,16 +81,17 @@ class StreamEntry:
     end_reason: str | None = None
     ended: float | None = None
     frames: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
-    results: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
-    """When frames arrived, and when results were sent."""
+    """When frames arrived."""
+    told: deque[Told] = field(default_factory=lambda: deque(maxlen=KEPT_ARRIVALS))
+    """The results that were sent."""
 
     def frame(self, now: float) -> None:
         self.frames_arrived += 1
         self.frames.append(now)
 
-    def result_sent(self, now: float) -> None:
+    def result_sent(self, result_id: str, now: float) -> None:
         self.sent += 1
-        self.results.append(now)
+        self.told.append(Told(self.sent, result_id, now))
 
     def end(self, reason: str, now: float) -> None:
         """Bill the rest."""
@@ -122,7 +131,7 @@ class StreamEntry:
             "ended": self.ended,
             "end_reason": self.end_reason,
             "frames": [at for at in self.frames if at >= since],
-            "results": [at for at in self.results if at >= since],
+            "results": [told.at for told in self.told if told.at >= since],
         }
 
 
@@ -158,6 +167,11 @@ class Ledger:
     def arrivals(self, now: float, since: float) -> dict[str, Any]:
         """All streams' frames and results since then. The clock is the machine's, so other processes may compare."""
         return {"now": now, "streams": {entry.stream_id: entry.arrivals(since) for entry in self.streams.values()}}
+
+    def told(self, now: float) -> dict[str, Any]:
+        """What every results socket of every stream was sent, for whoever looks for all of it elsewhere."""
+        streams = {entry.stream_id: [told._asdict() for told in entry.told] for entry in self.streams.values()}
+        return {"now": now, "streams": streams}
 
     def to_json(self, now: float) -> dict[str, Any]:
         streams = list(self.streams.values())

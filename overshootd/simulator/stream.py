@@ -263,7 +263,7 @@ class Stream:
         if not self._subscribers:
             self.entry.unheard += 1
             return
-        self.entry.result_sent(time.monotonic())
+        self.entry.result_sent(result["id"], time.monotonic())
         malformed = self._faults.first(Malformed, time.monotonic())
         message = spoil(malformed, result) if malformed else json.dumps(result)
         for subscriber in self._subscribers:

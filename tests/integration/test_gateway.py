@@ -367,6 +367,15 @@ async def test_what_came_and_went_since_a_moment_is_told(lab: Lab) -> None:
     assert (await lab.http.get(f"{lab.control}/arrivals?since=noon")).status_code == 422
 
 
+async def test_each_result_that_was_sent_is_told_with_its_number_and_id(lab: Lab) -> None:
+    stream_id = await lab.stream()
+    async with lab.results(stream_id) as socket:
+        lab.feed(stream_id, 1)
+        heard = [(await receive(socket))["id"] for _ in range(2)]
+        sent = (await lab.http.get(f"{lab.control}/sent")).json()["streams"][stream_id]
+    assert [(told["number"], told["id"]) for told in sent[:2]] == list(enumerate(heard, 1))
+
+
 async def test_what_a_publisher_does_wrong_is_kept(lab: Lab) -> None:
     stream_id = await lab.stream()
     lab.media.eyes[stream_id].violation("simulcast")

@@ -80,7 +80,7 @@ def test_a_streams_arrivals_tell_its_life_and_what_came_since() -> None:
     entry = ledger.open("s", "key", "native", "frame", now=1.0)
     for at in (2.0, 3.0, 4.0):
         entry.frame(at)
-    entry.result_sent(3.5)
+    entry.result_sent("r", 3.5)
     entry.end("client_requested", 5.0)
     life = {"created": 1.0, "ended": 5.0, "end_reason": "client_requested"}
     assert ledger.arrivals(6.0, since=3.0) == {
@@ -94,7 +94,22 @@ def test_of_arrivals_only_the_newest_are_kept() -> None:
     entry = Ledger(["key"]).open("s", "key", "native", "frame", now=0.0)
     for at in range(KEPT_ARRIVALS + 5):
         entry.frame(at)
-        entry.result_sent(at)
+        entry.result_sent("r", at)
     arrivals = entry.arrivals(since=0.0)
     assert len(arrivals["frames"]) == len(arrivals["results"]) == KEPT_ARRIVALS
     assert arrivals["frames"][0] == 5
+
+
+def test_what_was_sent_is_numbered_stream_by_stream() -> None:
+    ledger = Ledger(["key"])
+    one, other = (ledger.open(name, "key", "native", "frame", now=0.0) for name in ("one", "other"))
+    one.result_sent("a", 1.0)
+    other.result_sent("b", 1.5)
+    one.result_sent("c", 2.0)
+    assert ledger.told(3.0) == {
+        "now": 3.0,
+        "streams": {
+            "one": [{"number": 1, "id": "a", "at": 1.0}, {"number": 2, "id": "c", "at": 2.0}],
+            "other": [{"number": 1, "id": "b", "at": 1.5}],
+        },
+    }
