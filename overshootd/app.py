@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from overshootd import memory, proxies
+from overshootd.board import board
 from overshootd.clock import clock_synced
 from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
@@ -101,7 +102,17 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         await tally.load()
         daemon = Daemon(loaded, states, log, disk, spool, store, controls, tally, notifier.status, redactor.redact)
         limit = loaded.limits.memory_mb or None
-        status = Status(loaded.device, loaded.state_dir, states, daemon.cameras, outside.path_state, limit)
+        status = Status(
+            loaded.device,
+            loaded.state_dir,
+            states,
+            daemon.cameras,
+            outside.path_state,
+            limit,
+            board=lambda: disk.run(board, loaded.state_dir),
+            today=tally.today,
+            paused=controls.paused_ones,
+        )
         handlers: dict[str, Handler] = {
             "status": status,
             "snapshot": Pictures(loaded, daemon.feeds, daemon.cameras),

@@ -227,6 +227,10 @@ class KeptControls:
     def paused(self, stream: str) -> bool:
         return self.of(stream).paused
 
+    def paused_ones(self) -> frozenset[str]:
+        """The names of all that are."""
+        return frozenset(name for name, control in self._controls.items() if control.paused)
+
     def on_change(self, told: Callable[[str], None]) -> None:
         """Call that with a stream's name whenever something else was asked of it."""
         self._told.append(told)

@@ -87,6 +87,26 @@ class BrokerState:
     connections: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SinkNow:
+    """One sink of a stream: how many records wait for it, and why it does not take them (empty while it does)."""
+
+    name: str
+    waiting: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolNow:
+    """What waits on the disk: its bytes and the most that they may be, when the oldest came (seconds since the epoch;
+    None: nothing waits, or the clock was not trusted), and how many records were dropped to make room."""
+
+    bytes: int
+    max_bytes: int
+    oldest_at: float | None = None
+    dropped: int = 0
+
+
 @dataclass(slots=True)
 class PathState:
     """The ways to our peers: how often one of them became another, when last (monotonic seconds), and which."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from overshootd.board import Board
+from overshootd.contracts import Count
 from overshootd.control.wire import Json
-from overshootd.status import CameraNow, PathState, StreamState, Switch
+from overshootd.status import BrokerState, CameraNow, PathState, SinkNow, SpoolNow, StreamState, Switch
 
 SCHEMA = 1
 """Rises when a key goes or changes its meaning. New ones may come at any time."""
@@ -16,7 +18,7 @@ SCHEMA = 1
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
     """What the daemon knows of itself. `started` in monotonic seconds, memory in MB of 2**20 bytes; a limit of None is
-    none."""
+    none. `today`, `sinks` and `paused`: what each stream has today, to whom its records go, and who is paused."""
 
     version: str
     pid: int
@@ -28,6 +30,12 @@ class DaemonFacts:
     memory_limit_mb: float | None = None
     paths: PathState = field(default_factory=PathState)
     cameras: Mapping[str, CameraNow] = field(default_factory=dict)
+    brokers: Mapping[str, BrokerState] = field(default_factory=dict)
+    spool: SpoolNow | None = None
+    board: Board = field(default_factory=Board)
+    today: Mapping[str, Count] = field(default_factory=dict)
+    sinks: Mapping[str, Sequence[SinkNow]] = field(default_factory=dict)
+    paused: Collection[str] = ()
 
 
 def report(states: Mapping[str, StreamState], facts: DaemonFacts, *, now: float, wall: float) -> Json:
@@ -50,8 +58,17 @@ def report(states: Mapping[str, StreamState], facts: DaemonFacts, *, now: float,
             "what": facts.paths.what,
         },
         "memory": {"used_mb": round(facts.memory_mb, 1), "limit_mb": facts.memory_limit_mb},
+        "spool": None if facts.spool is None else _spool(facts.spool),
+        "brokers": {name: _broker(broker, now) for name, broker in facts.brokers.items()},
+        "board": {
+            "temperature_celsius": facts.board.temperature,
+            "undervoltage": facts.board.undervoltage,
+            "undervoltage_since_boot": facts.board.undervoltage_since_boot,
+        },
+        "disk_free_bytes": facts.board.disk_free_bytes,
+        "credits_remaining_cents": _credits(states),
         "cameras": {name: {"state": camera.state, "why": camera.why} for name, camera in facts.cameras.items()},
-        "streams": {name: _stream(state, now, wall) for name, state in states.items()},
+        "streams": {name: {**_stream(state, now, wall), **_kept(name, facts)} for name, state in states.items()},
     }
 
 
@@ -79,6 +96,41 @@ def _stream(state: StreamState, now: float, wall: float) -> Json:
         "last_result_seconds_ago": None if last is None else max(0.0, _span(wall - last)),
         "notes": list(state.notes),
     }
+
+
+def _kept(name: str, facts: DaemonFacts) -> Json:
+    """What is known of a stream, whether it runs or not."""
+    count = facts.today.get(name, Count())
+    return {
+        "paused": name in facts.paused,
+        "today": {
+            "seconds": round(count.seconds, 1),
+            "cents": round(count.cents, 3),
+            "bytes_up": count.bytes_up,
+            "bytes_down": count.bytes_down,
+            "received": count.received,
+            "due": round(count.due, 1),
+        },
+        "sinks": [{"name": sink.name, "waiting": sink.waiting, "why": sink.why} for sink in facts.sinks.get(name, ())],
+    }
+
+
+def _spool(spool: SpoolNow) -> Json:
+    return {
+        "bytes": spool.bytes,
+        "max_bytes": spool.max_bytes,
+        "dropped": spool.dropped,
+        "oldest_at": None if spool.oldest_at is None else timestamp(spool.oldest_at),
+    }
+
+
+def _broker(broker: BrokerState, now: float) -> Json:
+    return {"connected": broker.connected, "why": broker.why, "seconds": _age(broker.since, now)}
+
+
+def _credits(states: Mapping[str, StreamState]) -> float | None:
+    """What is left to the key that has least: keys are not told apart here."""
+    return min((state.cents_left for state in states.values() if state.cents_left is not None), default=None)
 
 
 def _switch(switch: Switch) -> Json:

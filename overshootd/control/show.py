@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Any
 
 from overshootd.control.wire import Json
 
@@ -23,7 +22,8 @@ def text(report: Json, width: int, zone: tzinfo | None = None) -> str:
     Raises KeyError, TypeError, ValueError or AttributeError for a report of another version.
     """
     columns = min(max(width, NARROWEST), WIDEST)
-    parts = [_daemon(report), *_cameras(report["cameras"])]
+    parts = [_daemon(report), *_named("cameras", report["cameras"], _because)]
+    parts += _named("brokers", report["brokers"], _broker)
     parts += [_stream(name, stream, zone) for name, stream in report["streams"].items()]
     if not report["streams"]:
         parts.append([("", "No stream is configured.")])
@@ -41,6 +41,20 @@ def duration(seconds: float) -> str:
         if count or words:
             words.append(f"{count} {unit}" if count else "")
     return " ".join(filter(None, words[:2]))
+
+
+def size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.1f} {unit}" if count < 9.95 and unit != "B" else f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def money(cents: float) -> str:
+    """US cents as dollars."""
+    return f"${cents / 100:.2f}"
 
 
 Row = tuple[str, str]
@@ -69,12 +83,56 @@ def _daemon(report: Json) -> list[Row]:
         ("process", f"{report['pid']}, {memory['used_mb']:.0f}{limit} MB of memory"),
         ("clock", "synced" if report["clock_synced"] else "not synced since boot: times may be wrong"),
         ("network", "no change so far" if changed is None else f"changed {_ago(changed)}: {network['what']}"),
+        *_board(report),
     ]
 
 
-def _cameras(cameras: Mapping[str, Any]) -> Iterator[list[Row]]:
-    if cameras:
-        yield [("", "cameras"), *((name, _because(camera)) for name, camera in cameras.items())]
+def _named(head: str, all_of_them: Mapping[str, Json], say: Callable[[Json], str]) -> Iterator[list[Row]]:
+    if all_of_them:
+        yield [("", head), *((name, say(one)) for name, one in all_of_them.items())]
+
+
+def _board(report: Json) -> list[Row]:
+    """Only what is told, and of the supply only what is wrong."""
+    board, free, left = report["board"], report["disk_free_bytes"], report["credits_remaining_cents"]
+    heat = board["temperature_celsius"]
+    supply = "too weak now" if board["undervoltage"] else "was too weak since boot"
+    weak = board["undervoltage"] or board["undervoltage_since_boot"]
+    return [
+        ("temperature", "" if heat is None else f"{heat:.0f} °C"),
+        ("supply", f"{supply}: a better one, or a shorter cable, is needed" if weak else ""),
+        ("disk", "" if free is None else f"{size(free)} free"),
+        ("spool", "" if report["spool"] is None else _spool(report["spool"])),
+        ("credits", "" if left is None else f"{money(left)} left"),
+    ]
+
+
+def _spool(spool: Json) -> str:
+    dropped = f"; {spool['dropped']} records were dropped to make room" if spool["dropped"] else ""
+    return f"{size(spool['bytes'])} of {size(spool['max_bytes'])}{dropped}"
+
+
+def _broker(broker: Json) -> str:
+    since = "" if broker["seconds"] is None else f" for {duration(broker['seconds'])}"
+    why = f": {broker['why']}" if broker["why"] else ""
+    return f"{'connected' if broker['connected'] else 'not connected'}{since}{why}"
+
+
+def _today(today: Json) -> str:
+    """Nothing of a stream that was not there today."""
+    if not (today["seconds"] or today["received"] or today["bytes_up"]):
+        return ""
+    due = f" of {today['due']:.0f}" if today["due"] else ""
+    traffic = f"{size(today['bytes_up'])} up, {size(today['bytes_down'])} down"
+    return f"{duration(today['seconds'])} for {money(today['cents'])}, {today['received']}{due} results, {traffic}"
+
+
+def _sinks(sinks: Sequence[Json]) -> Iterator[Row]:
+    """Those that are behind."""
+    for sink in sinks:
+        if sink["waiting"] or sink["why"]:
+            why = f": {sink['why']}" if sink["why"] else ""
+            yield "waits", f"{sink['waiting']} records for {sink['name']}{why}"
 
 
 def _stream(name: str, stream: Json, zone: tzinfo | None) -> list[Row]:
@@ -83,19 +141,27 @@ def _stream(name: str, stream: Json, zone: tzinfo | None) -> list[Row]:
     runs = bool(stream["transport"])
     return [
         ("", name),
-        ("state", _because(stream)),
+        ("state", _state(stream)),
         ("transport", f"{stream['transport']}, {stream['rung']}" if runs else ""),
         ("lease", _lease(stream)),
         ("token", "" if stream["token_seconds_old"] is None else f"{duration(stream['token_seconds_old'])} old"),
         ("last switch", "" if stream["last_switch"] is None else _switch(stream["last_switch"], zone)),
         ("last minute", f"{minute['frames']} frames, {minute['results']} results" if runs else ""),
         ("last result", "" if last is None else _ago(last)),
+        ("today", _today(stream["today"])),
+        *_sinks(stream["sinks"]),
         *(("note", note) for note in stream["notes"]),
     ]
 
 
 def _because(of: Json) -> str:
     return f"{of['state']}: {of['why']}" if of["why"] else str(of["state"])
+
+
+def _state(stream: Json) -> str:
+    """A pause is asked for at once, and there once the stream at the API has ended."""
+    asked = " (a pause is asked for)" if stream["paused"] and stream["state"] != "paused" else ""
+    return f"{_because(stream)}{asked}"
 
 
 def _lease(stream: Json) -> str:

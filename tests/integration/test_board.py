@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overshootd.board import HOTTEST, THROTTLED, Board, board, degrees, throttled
+
+
+def look(root: Path) -> Board:
+    return board(root / "nowhere", root)
 
 
 def tree(root: Path, **files: str) -> Path:
@@ -28,7 +33,7 @@ def firmware(root: Path, content: str) -> Path:
 
 
 def test_a_machine_that_tells_nothing_is_none_of_it(tmp_path: Path) -> None:
-    assert board(tmp_path) == Board(None, None, None)
+    assert look(tmp_path) == Board(None, None, None)
 
 
 def test_the_processor_counts_and_not_what_is_hotter(tmp_path: Path) -> None:
@@ -39,7 +44,7 @@ def test_the_processor_counts_and_not_what_is_hotter(tmp_path: Path) -> None:
         thermal__thermal_zone1__type="iwlwifi_1",
         thermal__thermal_zone1__temp="71000",
     )
-    assert board(tmp_path).temperature == 48.312
+    assert look(tmp_path).temperature == 48.312
 
 
 def test_without_a_processors_zone_the_hottest_counts(tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_without_a_processors_zone_the_hottest_counts(tmp_path: Path) -> None:
         thermal__thermal_zone1__temp="41500",
         thermal__thermal_zone2__type="sleeps",
     )
-    assert board(tmp_path).temperature == 41.5
+    assert look(tmp_path).temperature == 41.5
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_without_a_processors_zone_the_hottest_counts(tmp_path: Path) -> None:
 def test_the_firmware_tells_of_undervoltage_now_and_since_boot(
     tmp_path: Path, said: str, now: bool, since: bool
 ) -> None:
-    found = board(firmware(tmp_path, said))
+    found = look(firmware(tmp_path, said))
     assert (found.undervoltage, found.undervoltage_since_boot) == (now, since)
 
 
@@ -73,10 +78,16 @@ def test_where_the_firmware_is_not_read_the_kernels_monitor_tells(tmp_path: Path
         hwmon__hwmon1__name="rpi_volt",
         hwmon__hwmon1__in0_lcrit_alarm=alarm,
     )
-    assert board(tmp_path) == Board(None, now, None)
+    assert look(tmp_path) == Board(None, now, None)
 
 
 @given(st.text() | st.integers().map(str))
 def test_whatever_a_sensor_says_is_sense_or_none(text: str) -> None:
     assert (temperature := degrees(text)) is None or temperature <= HOTTEST
     assert throttled(text) is None or isinstance(throttled(text), int)
+
+
+def test_the_room_that_is_left_is_that_of_the_state_directory(tmp_path: Path) -> None:
+    room = os.statvfs("/dev/shm")
+    free = board(Path("/dev/shm"), tmp_path).disk_free_bytes
+    assert free is not None and abs(free - room.f_bavail * room.f_frsize) < 64_000_000

@@ -16,10 +16,11 @@ import pytest
 
 from overshootd import __version__
 from overshootd.cli import main
+from overshootd.contracts import Count
 from overshootd.control.facts import Status
 from overshootd.control.server import Control
 from overshootd.control.wire import Json
-from overshootd.status import CameraNow, PathState, Rung, State, StreamState, Switch
+from overshootd.status import BrokerState, CameraNow, PathState, Rung, SinkNow, SpoolNow, State, StreamState, Switch
 from tests.integration import daemon_bed
 from tests.integration.daemon_bed import eventually
 from tests.integration.sink_lab import RememberingLog
@@ -60,7 +61,19 @@ async def daemon(state_dir: Path) -> AsyncIterator[Path]:
     os.mkdir(state_dir)
     paths = PathState()
     paths.changed("the route to the API is now over wlan0", time.monotonic() - 7200.0)
-    status = Status("gate-pi", state_dir, states(), {"yard": CameraNow("lost", "unplugged")}, paths, 300.0)
+    status = Status(
+        "gate-pi",
+        state_dir,
+        states(),
+        {"yard": CameraNow("lost", "unplugged")},
+        paths,
+        300.0,
+        spool=lambda: SpoolNow(2_000_000, 10**9),
+        brokers=lambda: {"home": BrokerState(True)},
+        today=lambda: {"front-door": Count(3600.0, 72.0, 10**6, 10**5, 1790, 1800.0)},
+        sinks=lambda: {"front-door": [SinkNow("mqtt:home:t", 12, "not connected")]},
+        paused=lambda: {"garage"},
+    )
     path = state_dir / "control.sock"
     redact = lambda text: text.replace("hunter2", "***")  # noqa: E731 - it is what one is called with
     async with asyncio.timeout(BOUND), Control(path, state_dir, {"status": status}, RememberingLog(), redact):
@@ -100,8 +113,12 @@ async def test_it_says_what_the_daemon_and_its_streams_do(tmp_path: Path) -> Non
         "  yard          lost: unplugged",
         "front-door\n  state         live\n  transport     native, steady\n  lease         kept ",
         ": rejoin in 0.4 s (the path has changed)\n",
+        "  today         1 h for $0.72, 1790 of 1800 results, 1.0 MB up, 100 kB down\n",
+        "  waits         12 records for mqtt:home:t: not connected\n",
+        "  spool         2.0 MB of 1.0 GB\n",
+        "  home          connected\n",
         "  note          the token for publishing expires in 3 days\n",
-        "garage\n  state         waiting: 503 for ***\n",
+        "garage\n  state         waiting: 503 for *** (a pause is asked for)\n",
     ):
         assert words in told.out
 
@@ -123,9 +140,11 @@ def documented_keys() -> set[str]:
 
 
 def keys(value: object, path: Sequence[str] = ()) -> set[str]:
+    if isinstance(value, list):
+        return {".".join(path)}.union(*(keys(inner, path) for inner in value if isinstance(inner, dict)))
     if not isinstance(value, dict) or not value:
         return {".".join(path)}
-    named = path in (["cameras"], ["streams"])
+    named = path in (["cameras"], ["streams"], ["brokers"])
     return {found for key, inner in value.items() for found in keys(inner, [*path, "NAME" if named else key])}
 
 

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "pictures": {"contracts", "errors", "config", "status", "sight", "capture", "ffmpeg", "control"},
     "stream": {"contracts", "errors", "backoff", "controls", "meter", "pacing", "presence", "records", "route"},
     "supervisor": {"contracts", "errors", "backoff", "controls", "records", "status"},
-    "control": {"", "contracts", "errors", "backoff", "clock", "config", "condition", "memory", "status"},
+    "control": {"", "contracts", "errors", "backoff", "board", "clock", "config", "condition", "memory", "status"},
     "daemon": {
         "contracts",
         "errors",

@@ -11,15 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overshootd.board import Board
+from overshootd.contracts import Count
 from overshootd.control.report import DaemonFacts, report
-from overshootd.control.show import duration, text
+from overshootd.control.show import duration, size, text
 from overshootd.control.wire import Json
 from overshootd.status import (
     LONGEST_LINE,
+    BrokerState,
     CameraNow,
     LastMinute,
     PathState,
     Rung,
+    SinkNow,
+    SpoolNow,
     State,
     StreamState,
     Switch,
@@ -81,6 +86,9 @@ def test_a_stream_is_reported_in_ages_and_moments() -> None:
         "last_result_at": "2027-01-15T07:59:57.500Z",
         "last_result_seconds_ago": 2.5,
         "notes": ["the token for publishing expires in 3 days"],
+        "paused": False,
+        "today": {"seconds": 0.0, "cents": 0.0, "bytes_up": 0, "bytes_down": 0, "received": 0, "due": 0.0},
+        "sinks": [],
     }
 
 
@@ -113,6 +121,9 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
         memory_limit_mb=300.0,
         paths=PathState(2, NOW - 30.0, "eth0 is now wlan0"),
         cameras={"yard": CameraNow("lost", "gone")},
+        brokers={"home": BrokerState(False, "refused", NOW - 9.0)},
+        spool=SpoolNow(1000, 2000, WALL - 60.0, 3),
+        board=Board(48.3, False, True, 5_000_000),
     )
     assert report({}, facts, now=NOW, wall=WALL) == {
         "schema": 1,
@@ -125,9 +136,34 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
         "clock_synced": True,
         "network": {"changes": 2, "changed_seconds_ago": 30.0, "what": "eth0 is now wlan0"},
         "memory": {"used_mb": 142.2, "limit_mb": 300.0},
+        "spool": {"bytes": 1000, "max_bytes": 2000, "dropped": 3, "oldest_at": "2027-01-15T07:59:00.000Z"},
+        "brokers": {"home": {"connected": False, "why": "refused", "seconds": 9.0}},
+        "board": {"temperature_celsius": 48.3, "undervoltage": False, "undervoltage_since_boot": True},
+        "disk_free_bytes": 5_000_000,
+        "credits_remaining_cents": None,
         "cameras": {"yard": {"state": "lost", "why": "gone"}},
         "streams": {},
     }
+
+
+def test_what_a_stream_has_today_and_who_waits_for_whom_is_reported() -> None:
+    facts = replace(
+        FACTS,
+        today={"a": Count(3600.04, 72.0004, 5, 6, 1790, 1800.04)},
+        sinks={"a": [SinkNow("mqtt:home:t", 12, "not connected")]},
+        paused={"a"},
+    )
+    stream = report({"a": live(), "b": live()}, facts, now=NOW, wall=WALL)["streams"]["a"]
+    assert (stream["paused"], stream["sinks"]) == (
+        True,
+        [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}],
+    )
+    assert list(stream["today"].values()) == [3600.0, 72.0, 5, 6, 1790, 1800.0]
+
+
+def test_the_credits_are_those_of_the_key_that_has_least() -> None:
+    states = {"a": live(cents_left=500.0), "b": live(cents_left=70.0), "c": StreamState()}
+    assert report(states, FACTS, now=NOW, wall=WALL)["credits_remaining_cents"] == 70.0
 
 
 # -- its text
@@ -162,6 +198,64 @@ def test_the_text_says_what_the_daemon_is_and_has() -> None:
         "",
         "No stream is configured.",
     ]
+
+
+def test_the_text_says_what_the_board_and_the_disk_tell() -> None:
+    facts = replace(FACTS, board=Board(48.6, True, True, 12_345_678_901), spool=SpoolNow(2_000_000, 10**9, None, 7))
+    assert shown({"a": StreamState(cents_left=512.0)}, 110, facts).splitlines()[4:9] == [
+        "  temperature   49 °C",
+        "  supply        too weak now: a better one, or a shorter cable, is needed",
+        "  disk          12 GB free",
+        "  spool         2.0 MB of 1.0 GB; 7 records were dropped to make room",
+        "  credits       $5.12 left",
+    ]
+
+
+def test_a_supply_that_suffices_is_not_worth_a_line() -> None:
+    assert "supply" not in shown({}, facts=replace(FACTS, board=Board(40.0, False, False)))
+
+
+def test_the_text_says_what_the_brokers_do() -> None:
+    brokers = {
+        "home": BrokerState(True, "", NOW - 60),
+        "away": BrokerState(False, "refused", NOW - 9),
+        "new": BrokerState(),
+    }
+    lines = shown({}, facts=replace(FACTS, brokers=brokers)).splitlines()
+    assert lines[lines.index("brokers") + 1 :][:3] == [
+        "  home          connected for 1 min",
+        "  away          not connected for 9.0 s: refused",
+        "  new           not connected",
+    ]
+
+
+def test_the_text_says_what_a_stream_has_today_and_who_is_behind() -> None:
+    facts = replace(
+        FACTS,
+        today={"a": Count(3600.0, 72.0, 7_300_000, 900_000, 1790, 1800.0)},
+        sinks={"a": [SinkNow("file:/r.jsonl", 0), SinkNow("mqtt:home:t", 12, "not connected")]},
+    )
+    assert shown({"a": live(notes=())}, 110, facts).splitlines()[-2:] == [
+        "  today         1 h for $0.72, 1790 of 1800 results, 7.3 MB up, 900 kB down",
+        "  waits         12 records for mqtt:home:t: not connected",
+    ]
+
+
+def test_a_pause_that_is_only_asked_for_is_said_to_be() -> None:
+    facts = replace(FACTS, paused={"a", "b"})
+    lines = shown({"a": live(), "b": StreamState(State.PAUSED)}, 110, facts).splitlines()
+    assert [line for line in lines if line.startswith("  state")] == [
+        "  state         live (a pause is asked for)",
+        "  state         paused",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"), (10**13, "10.0 TB")],
+)
+def test_bytes_are_said_in_a_unit_that_suits_them(count: int, words: str) -> None:
+    assert size(count) == words
 
 
 def test_a_stream_that_cannot_run_is_shown_with_its_reason_alone() -> None:
