@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -50,8 +50,8 @@ def announced_streams(streams: Mapping[str, StreamConfig], broker: str, topics: 
 class Announcer:
     """To be made before the broker runs, for it subscribes then; `run` is its task, and ends before the broker does.
 
-    `report` gives what `overshootd status --json` prints, at once. `spared` are streams whose configuration is broken
-    just now: what is retained of them is left there.
+    `report` gives what `overshootd status --json` prints, within seconds. `spared` are streams whose configuration is
+    broken just now: what is retained of them is left there.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Announcer:
         streams: Collection[AnnouncedStream],
         spared: Collection[str],
         version: str,
-        report: Callable[[], Json],
+        report: Callable[[], Awaitable[Json]],
         controls: Controls,
         redact: Callable[[str], str],
         log: Log,
@@ -111,7 +111,7 @@ class Announcer:
         try:
             while True:
                 self._changed.clear()
-                self._look()
+                await self._look()
                 await asyncio.sleep(self._apart_seconds)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._patience()):
@@ -126,8 +126,8 @@ class Announcer:
         due = min(self._told_at + self._status_seconds, now + LOOK_SECONDS if next_at is None else next_at)
         return max(0.0, min(LOOK_SECONDS, due - now))
 
-    def _look(self) -> None:
-        report = self._report()
+    async def _look(self) -> None:
+        report = await self._report()
         self._trouble = newest(self._trouble, report, self._last)
         self._last = report
         for name in self._names:

@@ -32,9 +32,8 @@ class AnnouncedStream:
 
 
 class Board(NamedTuple):
-    """What there is to tell of the machine: its model, whether it has a thermometer, and tells undervoltage."""
+    """What there is to tell of the machine: whether it has a thermometer, and notices undervoltage."""
 
-    model: str = ""
     temperature: bool = False
     undervoltage: bool = False
 
@@ -62,13 +61,12 @@ def components(
     }
 
 
-def payload(topics: Topics, version: str, board: Board, entities: Mapping[str, Mapping[str, Any]]) -> bytes:
+def payload(topics: Topics, version: str, entities: Mapping[str, Mapping[str, Any]]) -> bytes:
     """The message: `entities`, and what they have in common."""
     device = {
         "ids": [object_id(topics.device)],
         "name": topics.device,
         "mf": "overshootd",
-        **({"mdl": board.model} if board.model else {}),
         "sw": version,
     }
     said = {
@@ -129,7 +127,7 @@ def _of_device(topics: Topics, board: Board) -> Iterator[Entity]:
                 "device_class": "temperature",
                 "unit_of_measurement": "°C",
                 "state_class": "measurement",
-                "value_template": _number("temperature"),
+                "value_template": _number("board", "temperature_celsius"),
                 **common,
             },
         )
@@ -140,7 +138,7 @@ def _of_device(topics: Topics, board: Board) -> Iterator[Entity]:
                 "p": "binary_sensor",
                 "name": "undervoltage",
                 "device_class": "problem",
-                "value_template": _on_off("undervoltage"),
+                "value_template": _on_off("board", "undervoltage"),
                 **common,
             },
         )
@@ -152,7 +150,7 @@ def _of_device(topics: Topics, board: Board) -> Iterator[Entity]:
             "device_class": "data_size",
             "unit_of_measurement": "MB",
             "state_class": "measurement",
-            "value_template": _number("disk_free_mb"),
+            "value_template": _megabytes("disk_free_bytes"),
             **common,
         },
     )
@@ -281,6 +279,11 @@ def _on_off(*path: str) -> str:
 
 def _number(*path: str) -> str:
     return _template(path, "v if v is number and v is not boolean else none")
+
+
+def _megabytes(*path: str) -> str:
+    """Of a number of bytes."""
+    return _template(path, "(v / 1000000) | round(1) if v is number and v is not boolean else none")
 
 
 def _choice(*path: str, options: Collection[str]) -> str:

@@ -98,7 +98,7 @@ class HomeAssistant:
     def _payload(self, board: Board) -> bytes:
         ours = components(self._topics, self._streams, self._verbs, board)
         entities: Mapping[str, Mapping[str, Any]] = {**self._left, **ours, **gone(self._before, ours)}
-        return payload(self._topics, self._version, board, entities)
+        return payload(self._topics, self._version, entities)
 
     def _was_told(self, _topic: str, said: bytes, retained: bool) -> None:
         """What an earlier run left at our own topic; what we say ourselves comes back too, but not retained."""

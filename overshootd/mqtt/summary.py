@@ -17,6 +17,7 @@ LONGEST_WHY = 300
 
 OF_STREAM = ("state", "why", "results", "last_result_at")
 OF_CAMERA = ("state", "why")
+OF_TODAY = ("seconds", "cents", "bytes_up", "bytes_down", "received", "due")
 
 
 class Trouble(NamedTuple):
@@ -35,11 +36,8 @@ def summary(report: Json, trouble: Trouble | None, redact: Callable[[str], str])
         "streams": {name: _part(stream, OF_STREAM) for name, stream in _map(report, "streams").items()},
         "cameras": {name: _part(camera, OF_CAMERA) for name, camera in _map(report, "cameras").items()},
         "last_error": None if trouble is None else trouble._asdict(),
-        "today": report.get("today"),
-        "temperature": _map(report, "board").get("temperature"),
-        "undervoltage": _map(report, "board").get("undervoltage"),
-        "disk_free_mb": _map(report, "disk").get("free_mb"),
-        "spool": report.get("spool"),
+        "today": _today(_map(report, "streams")),
+        **{key: report.get(key) for key in ("credits_remaining_cents", "board", "disk_free_bytes", "spool")},
     }
     masked = _masked(said, redact)
     assert isinstance(masked, dict)
@@ -61,7 +59,7 @@ def essence(said: Json) -> Hashable:
     states = [
         (kind, name, part["state"], part["why"]) for kind in ("streams", "cameras") for name, part in said[kind].items()
     ]
-    return (tuple(states), said["clock_synced"], said["undervoltage"], said["version"])
+    return (tuple(states), said["clock_synced"], _map(said, "board").get("undervoltage"), said["version"])
 
 
 def available(report: Json, stream: str) -> bool:
@@ -73,10 +71,15 @@ def board_of(report: Json, before: Board) -> Board:
     """What the machine tells of itself. What it told before it will tell again: a sensor may fail for a moment."""
     board = _map(report, "board")
     return Board(
-        str(board.get("model") or before.model),
-        before.temperature or board.get("temperature") is not None,
+        before.temperature or board.get("temperature_celsius") is not None,
         before.undervoltage or board.get("undervoltage") is not None,
     )
+
+
+def _today(streams: Json) -> Json:
+    """What all of them took and gave today."""
+    parts = [_map(stream, "today") for stream in streams.values()]
+    return {key: round(sum(part.get(key) or 0 for part in parts), 3) for key in OF_TODAY}
 
 
 def _map(report: Json, key: str) -> Json:

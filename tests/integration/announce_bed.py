@@ -37,7 +37,7 @@ class Device:
         self.clock_synced = True
         self.announcer: Announcer | None = None
 
-    def report(self) -> dict[str, Any]:
+    async def report(self) -> dict[str, Any]:
         return {
             "version": "1.0",
             "device": "gate-pi",

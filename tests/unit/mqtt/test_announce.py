@@ -27,10 +27,13 @@ def stream(*sinks: SinkConfig) -> StreamConfig:
     )
 
 
+async def _nothing() -> dict[str, Any]:
+    return {}
+
+
 def announcing(*names: str, spared: tuple[str, ...] = ()) -> Broker:
     """The broker at which these streams are announced."""
     broker = Broker()
-    report: dict[str, Any] = {}
     Announcer(
         broker,
         BrokerConfig(url="mqtt://localhost"),
@@ -38,7 +41,7 @@ def announcing(*names: str, spared: tuple[str, ...] = ()) -> Broker:
         [AnnouncedStream(name, "") for name in names],
         spared,
         "1.0",
-        lambda: report,
+        _nothing,
         Streams(*names),
         lambda text: text,
         Lines(),

@@ -32,7 +32,7 @@ from tests.unit.mqtt.test_properties import values
 OURS = Topics("overshootd", "gate-pi")
 NOTHING: tuple[Verb, ...] = ()
 ONLY_PAUSE: tuple[Verb, ...] = ("pause",)
-WHOLE_BOARD = Board("Raspberry Pi 4 Model B Rev 1.4", temperature=True, undervoltage=True)
+WHOLE_BOARD = Board(temperature=True, undervoltage=True)
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -59,7 +59,7 @@ def told(
         for number, schema in enumerate(schemas)
     ]
     made = components(OURS, streams, verbs, board)
-    return check(config_topic("homeassistant", "gate-pi"), payload(OURS, "1.0", board, made))
+    return check(config_topic("homeassistant", "gate-pi"), payload(OURS, "1.0", made))
 
 
 def record(text: object) -> bytes:
@@ -84,21 +84,19 @@ STATUS = json.dumps(
     {
         "version": "1.0",
         "clock_synced": False,
-        "temperature": 61.5,
-        "undervoltage": True,
-        "disk_free_mb": 1234,
+        "board": {"temperature_celsius": 61.5, "undervoltage": True},
+        "disk_free_bytes": 1_234_567_890,
         "streams": {"stream-0": {"state": "waiting", "why": "no answer", "results": 7}},
     }
 ).encode()
 
 
 def test_the_device_is_described() -> None:
-    said = json.loads(payload(OURS, "1.0", WHOLE_BOARD, {}))
+    said = json.loads(payload(OURS, "1.0", {}))
     assert said["dev"] == {
         "ids": ["overshootd_gate-pi"],
         "name": "gate-pi",
         "mf": "overshootd",
-        "mdl": "Raspberry Pi 4 Model B Rev 1.4",
         "sw": "1.0",
     }
     assert said["o"] == {"name": "overshootd", "sw": "1.0"}
@@ -185,7 +183,7 @@ def test_diagnostics_come_out_of_the_status() -> None:
     assert states == {
         "sensor:device:temperature": "61.5",
         "binary_sensor:device:undervoltage": "ON",
-        "sensor:device:disk_free": "1234",
+        "sensor:device:disk_free": "1234.6",
         "binary_sensor:device:clock_synced": "OFF",
         "sensor:device:version": "1.0",
     }
@@ -276,12 +274,12 @@ def test_ids_last() -> None:
 
 
 def test_what_is_gone_is_named_by_its_platform_alone() -> None:
-    before = payload(OURS, "1.0", Board(), components(OURS, [AnnouncedStream("yard", "last", SCHEMA)], (), Board()))
+    before = payload(OURS, "1.0", components(OURS, [AnnouncedStream("yard", "last", SCHEMA)], (), Board()))
     now = components(OURS, [AnnouncedStream("yard", "last")], (), Board())
     removed = gone(announced(before), now)
     assert removed["binary_sensor:stream:yard:output:person"] == {"p": "binary_sensor"}
     assert len(removed) == len(SCHEMA["properties"])
-    check(config_topic("homeassistant", "gate-pi"), payload(OURS, "1.0", Board(), now | removed))
+    check(config_topic("homeassistant", "gate-pi"), payload(OURS, "1.0", now | removed))
 
 
 def test_a_property_of_another_type_takes_the_place_of_the_old_one() -> None:

@@ -56,6 +56,19 @@ def test_a_reason_of_pages_is_cut() -> None:
     assert len(told(of_door(why="x" * 10_000))["streams"]["door"]["why"]) == LONGEST_WHY
 
 
+def test_what_streams_took_today_is_added_up() -> None:
+    today = {"seconds": 60.0, "cents": 0.125, "bytes_up": 1000, "bytes_down": 10, "received": 30, "due": 30.5}
+    said = told(but(streams={"a": {"today": today}, "b": {"today": today}, "c": {}}))
+    assert said["today"] == {
+        "seconds": 120.0,
+        "cents": 0.25,
+        "bytes_up": 2000,
+        "bytes_down": 20,
+        "received": 60,
+        "due": 61.0,
+    }
+
+
 def test_secrets_are_masked_in_all_of_it() -> None:
     trouble = Trouble("now", "camera yard", "hunter2 is wrong")
     report = of_door(why="rtsp://u:hunter2@cam")
@@ -79,9 +92,9 @@ def test_numbers_that_move_all_the_time_are_told_with_the_next_change() -> None:
     moving = of_door(results=8, last_result_at="2026-07-27T10:16:00.000Z") | {
         "at": "2026-07-27T10:16:00.000Z",
         "uptime_seconds": 72.5,
-        "board": {"temperature": 51.0},
-        "disk": {"free_mb": 7},
-        "today": {"cents": 5},
+        "board": {"temperature_celsius": 51.0},
+        "disk_free_bytes": 7,
+        "spool": {"bytes": 5},
     }
     assert essence(told(moving)) == essence(told(REPORT))
 
@@ -103,9 +116,9 @@ def test_only_a_live_stream_is_available() -> None:
 
 
 def test_a_thermometer_that_fails_for_a_moment_stays() -> None:
-    board = board_of(but(board={"model": "Pi", "temperature": 51.0, "undervoltage": None}), Board())
-    assert board == Board("Pi", temperature=True, undervoltage=False)
-    assert board_of(but(board={"temperature": None}), board) == board
+    board = board_of(but(board={"temperature_celsius": 51.0, "undervoltage": None}), Board())
+    assert board == Board(temperature=True, undervoltage=False)
+    assert board_of(but(board={"temperature_celsius": None}), board) == board
 
 
 @given(st.dictionaries(st.sampled_from(["streams", "cameras", "board", "disk", "at"]), st.none() | st.text()))
