@@ -181,7 +181,8 @@ class Daemon:
                 await sink.open()
             except ConfigError as error:
                 self._log.error(str(error), stream=name)  # results wait in the spool; the sink is tried for ever
-        cursors = self._spool.attach(name, [sink.name for _, sink in sinks])
+        configs = [config.model_dump_json() for config in self._enabled[name].sinks]
+        cursors = self._spool.attach(name, dict(zip([sink.name for _, sink in sinks], configs, strict=True)))
         log = self._log.bind(stream=name)
         return [
             Delivery(cursor, sink, log, sync_seconds=seconds)

@@ -15,13 +15,9 @@ from pathlib import Path
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_directories, sync_directory
+from overshootd.sinks.tables import NAMES, TABLES, UPGRADES, VERSION
 
 Connection = sqlite3.Connection
-
-VERSION = 1
-
-SEQ_BITS = 43
-"""A row's id is its stream's number, then so many bits of its `seq`: one tree, by stream, without an index to write."""
 
 PAGE_SIZE = 512
 """Bytes. A commit writes every page that it touched, so the smallest page writes least. For a 686-byte record it is
@@ -31,13 +27,6 @@ Measured as `wchar` of /proc/self/io over 2,000 appends with their checkpoints, 
 
 LOCK_SECONDS = 2.0
 """How long a predecessor that is about to exit may keep the lock."""
-
-TABLES = """
-CREATE TABLE store (boot TEXT NOT NULL, seed INTEGER NOT NULL);
-CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL);
-CREATE TABLE cursors (stream INTEGER, sink TEXT, seq INTEGER NOT NULL, PRIMARY KEY (stream, sink)) WITHOUT ROWID;
-CREATE TABLE records (id INTEGER PRIMARY KEY, line BLOB NOT NULL);
-"""
 
 SETTINGS = (
     # One process uses the file, so the write-ahead log needs no index in shared memory: one file less is written.
@@ -162,17 +151,26 @@ def _connect(path: Path) -> Connection:
     try:
         for setting in SETTINGS:
             connection.execute(f"PRAGMA {setting}").fetchall()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise _Unusable(f"made by a newer overshootd (spool version {version}, this one knows {VERSION})")
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        if version != VERSION or not tables >= {"store", "streams", "cursors", "records"}:
-            raise _Unusable("not a spool")
+        _upgrade(connection)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _upgrade(connection: Connection) -> None:
+    """Raises _Unusable when these are not a spool's tables, or a newer one's."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise _Unusable(f"made by a newer overshootd (spool version {version}, this one knows {VERSION})")
+    for former in range(version, VERSION):
+        if former not in UPGRADES:
+            raise _Unusable("not a spool")
+        connection.executescript(f"BEGIN IMMEDIATE; {UPGRADES[former]} PRAGMA user_version = {former + 1}; COMMIT")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables >= NAMES:
+        raise _Unusable("not a spool")
 
 
 def _create(path: Path) -> None:

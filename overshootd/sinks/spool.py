@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -76,15 +76,18 @@ class Spool:
             await self._disk.run(self._store.purge, record.stream)
         return seq
 
-    def attach(self, stream: str, sinks: Sequence[str]) -> list[Cursor]:
-        """The cursors of a stream's sinks, all of them: one that was there before and is not named is forgotten."""
+    def attach(self, stream: str, sinks: Mapping[str, str]) -> list[Cursor]:
+        """The cursors of a stream's sinks, all of them, each with its configuration as JSON: one that was there before
+        and is not named is forgotten."""
         self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
         return self._cursors[stream]
 
     async def within(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, done in one transaction of the database: for what is kept beside the records. Raises
         SpoolError."""
-        return await self._disk.run(self._store.within, function)
+        done = await self._disk.run(self._store.within, function)
+        self._dirty.set()
+        return done
 
     async def close(self, within: float) -> None:
         """Bring everything to the disk. Raises TimeoutError, SpoolError."""
