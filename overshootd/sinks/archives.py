@@ -64,7 +64,7 @@ class Archives:
     def delete(self, older: Older) -> None:
         """To make room; also when another sink of the same file did it. Raises OSError."""
         if self._compressor is not None and self._compressor.path.name in older.names:
-            self.close()  # it holds the file open, and would bring it back
+            self.close()  # it holds the file open, and the room with it
         for name in older.names:
             self.path.with_name(name).unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -53,6 +54,11 @@ class Card:
         for number in range(begin, end):
             self.clock.now += 1
             await sink.deliver(lines(number, number + 1))
+
+    @property
+    def free(self) -> int:
+        room = os.statvfs(self.path)
+        return room.f_bavail * room.f_frsize
 
     def fill(self, size: int) -> Path:
         filler = self.path / "filler"
@@ -176,15 +182,21 @@ async def test_a_mark_that_cannot_be_reached_is_told_once_and_nothing_waits_for_
     assert card.numbers("yard.jsonl") == [0, 1, 2, 3]
 
 
-async def test_an_older_file_that_is_being_compressed_may_go_too(card: Card) -> None:
+async def test_an_older_file_that_is_being_compressed_goes_and_its_room_is_free_at_once(card: Card) -> None:
     sink = card.sink("yard.jsonl", gzip=True, rotate_bytes=400_000)
-    await sink.deliver(lines(0, 45))
-    [name] = card.older("yard.jsonl.gz") or [path.name for path in card.path.glob("*Z")]
-    card.fill(3_500_000)
+    await sink.deliver(lines(0, 39))
+    await sink.deliver(lines(39, 41))
+    assert any(name.endswith(".tmp") for name in card.older("yard.jsonl")), "not under way: the test proves nothing"
+    card.fill(3_400_000)
     card.clock.now += LOOK_SECONDS
-    for number in range(45, 60):
+    before = card.free
+    await sink.deliver(lines(41, 42))
+    assert card.older("yard.jsonl") == []
+    assert card.free > before + 300_000
+    for number in range(42, 50):
         await sink.deliver(lines(number, number + 1))
-    assert not [path.name for path in card.path.iterdir() if path.name.startswith(name)]
+    assert card.older("yard.jsonl") == []
+    await sink.close()
 
 
 async def test_files_are_written_whole_while_the_disk_turns_read_only_and_back(card: Card) -> None:

@@ -40,7 +40,16 @@ class Pipe:
         """Read until so many have come, in pieces of at most so many bytes."""
         async with asyncio.timeout(BOUND):
             while self.got.count(b"\n") < lines:
-                self.got += await asyncio.to_thread(os.read, self.read_end, at_once)
+                await self._readable()
+                self.got += os.read(self.read_end, at_once)
+
+    async def _readable(self) -> None:
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.read_end, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self.read_end)
 
     async def hang_up(self) -> None:
         os.close(self.read_end)
@@ -87,6 +96,19 @@ async def test_records_are_lines(pipe: Pipe) -> None:
     await pipe.read(3)
     assert pipe.lines == lines(0, 3)
     assert (sink.name, sink.live_first) == ("stdout", False)
+
+
+async def test_no_write_is_larger_than_what_a_pipe_takes_at_once(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger one would block although poll(2) said that there is room."""
+    sizes, write = list[int](), os.write
+
+    def seen(descriptor: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", seen)
+    await StdoutSink(pipe.output).deliver(lines(0, 1, 10_000))
+    assert max(sizes) == PIPE_BUF
 
 
 async def test_a_reader_that_does_not_read_is_told_and_gets_each_line_once_when_it_does(pipe: Pipe) -> None:
@@ -148,7 +170,6 @@ async def test_the_next_reader_of_a_fifo_gets_the_line_whole_that_was_torn(tmp_p
     with pytest.raises(Transient, match="gone"):
         await sink.deliver(given)
     pipe.read_end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(pipe.read_end, True)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(persistently(sink, given))
         tasks.create_task(pipe.read(3))
@@ -179,16 +200,3 @@ async def test_without_a_standard_output_a_person_must_act() -> None:
     with pytest.raises(Transient, match=r"cannot be written to \(closed\)"):
         await sink.deliver(lines(0, 1))
     assert await output.close(BOUND)
-
-
-async def test_no_write_is_larger_than_what_a_pipe_takes_at_once(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A larger one would block although poll(2) said that there is room."""
-    sizes, write = list[int](), os.write
-
-    def seen(descriptor: int, data: bytes) -> int:
-        sizes.append(len(data))
-        return write(descriptor, data)
-
-    monkeypatch.setattr(os, "write", seen)
-    await StdoutSink(pipe.output).deliver(lines(0, 1, 10_000))
-    assert max(sizes) == PIPE_BUF

@@ -7,7 +7,7 @@ import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ BOUND = 20.0
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
-Answering = Callable[[web.Request, bytes], Awaitable[web.Response]]
+Answering = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
 async def fine(_request: web.Request, _body: bytes) -> web.Response:
@@ -47,7 +47,7 @@ class Receiver:
         self.answers: list[web.Response] = []
         self.answering: Answering = fine
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.came.append(body)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
@@ -343,10 +343,15 @@ async def test_a_private_authority_is_trusted_through_the_environment(
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(receiver: Receiver) -> None:
-    async def endless(_request: web.Request, _body: bytes) -> web.Response:
-        return web.Response(body=b"x" * 50_000_000)
+    async def endless(request: web.Request, _body: bytes) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await answer.write(b"x" * 65536)
+        return answer
 
     receiver.answering = endless
-    async with sink_to(receiver.url) as sink:
+    async with sink_to(receiver.url, timeout_seconds=5) as sink:
         await sink.deliver(lines(0, 1))
     assert len(receiver.came) == 1
