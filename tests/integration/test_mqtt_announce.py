@@ -56,14 +56,26 @@ async def test_a_change_is_told(server: Mosquitto) -> None:
         assert listener.status()["last_error"]["why"] == "the camera is gone"
 
 
-async def test_numbers_alone_are_told_after_a_while_and_not_before(server: Mosquitto) -> None:
+async def test_numbers_alone_are_no_reason_to_tell_the_status(server: Mosquitto) -> None:
+    device = Device("yard")
+    async with listening(server) as listener, running(server, device):
+        await listener.until(lambda: listener.counts[OURS.status] == 1)
+        device.streams["yard"]["results"] = 2
+        device.controls.set_paused("yard", True)
+        device.becomes("yard", "live")
+        await listener.hears(OURS.of("yard", "pause"), b"ON")  # by the same look as the number
+        device.becomes("yard", "waiting", "no answer")
+        await listener.until(lambda: listener.status()["streams"]["yard"]["state"] == "waiting")
+        assert listener.counts[OURS.status] == 2
+        assert listener.status()["streams"]["yard"]["results"] == 2
+
+
+async def test_numbers_alone_are_told_after_a_while(server: Mosquitto) -> None:
     device = Device("yard")
     async with listening(server) as listener, running(server, device, status_seconds=1.0):
         await listener.until(lambda: listener.counts[OURS.status] == 1)
         device.streams["yard"]["results"] = 2
-        device.becomes("yard", "live")
-        await listener.until(lambda: listener.counts[OURS.status] == 2)
-        assert listener.status()["streams"]["yard"]["results"] == 2
+        await listener.until(lambda: listener.status()["streams"]["yard"]["results"] == 2)
         assert listener.counts[YARD] == 1
 
 
