@@ -37,6 +37,14 @@ class Refused(Transient):
     """Somebody must act elsewhere (bad key, no credits, no such API version): retried, but slowly."""
 
 
+class Rejected(Refused):
+    """A receiver takes all but this record, and would refuse it again; `certain`: without asking anew."""
+
+    def __init__(self, message: str, *, certain: bool = False) -> None:
+        super().__init__(message)
+        self.certain = certain
+
+
 class NotOurs(Refused):
     """The stream is somebody else's, or the key has no user: it is neither used nor deleted."""
 

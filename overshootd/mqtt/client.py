@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from overshootd.config.secret import Secret
-from overshootd.errors import Refused, Transient, Unreachable
+from overshootd.errors import Refused, Rejected, Transient, Unreachable
 
 T = TypeVar("T")
 
@@ -55,8 +55,11 @@ class Unsupported(Refused):
     """The broker does not speak this version of the protocol."""
 
 
-class TooLarge(Transient):
+class TooLarge(Rejected):
     """The broker does not take messages of this size."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, certain=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,7 @@ def _translated() -> Iterator[None]:
     except ssl.SSLError as error:
         raise Refused(f"TLS fails: {error}") from error
     except (OSError, paho.WebsocketConnectionError) as error:
-        raise Unreachable(f"{error.strerror or error}" if isinstance(error, OSError) else str(error)) from error
+        raise Unreachable(str(error)) from error
     except aiomqtt.MqttError as error:
         raise NoAnswer(f"no answer: {error}") from error
 

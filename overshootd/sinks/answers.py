@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from overshootd.errors import Refused, Transient
+from overshootd.errors import Refused, Rejected, Transient
 
 LONGEST_WAIT = 3600.0
 """Seconds of Retry-After that are believed."""
@@ -18,10 +18,6 @@ UNAUTHORIZED = {401, 403}
 PASSING = {408, 425, 429}
 THIS_RECORD = {400, 409, 413, 422}
 """By these a receiver says that the record itself is at fault: too large, or not what it takes."""
-
-
-class Rejected(Refused):
-    """The receiver takes all but this record, and would refuse it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,8 @@ def failure(answer: Answer, where: str) -> Transient | None:
         case _ if status in PASSING or status >= 500 or status < 200:
             return Transient(told, retry_after=_retry_after(answer.headers))
         case _ if status in THIS_RECORD:
-            return Rejected(f"{told}: it does not take this record")
+            # 409: with most it has the record already, and only our knowing of it was lost
+            return Rejected(f"{told}: it does not take this record", certain=status == 409)
         case _:
             return Refused(f"{told}: look at what it expects")
 

@@ -3,72 +3,102 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.progress import Progress
 from overshootd.sinks.store import Store
 
 BATCH_ROWS = 256
 BATCH_BYTES = 256 * 1024
 
 
-class Cursor:
-    """One sink's place in one stream: what it was given, and what it has for sure. One task uses it.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records from `first` to `last`, both seq included; what is missing between them was dropped."""
 
-    It learns where it stands at the first `read`, so that a spool that cannot be read yet keeps nobody from starting.
+    first: int
+    last: int
+    lines: list[bytes]
+
+
+class Cursor:
+    """One sink's place in one stream: what it was given, and what it has for sure. One `Delivery` uses it.
+
+    It learns where it stands at `attach`, so that a spool that cannot be read yet keeps nobody from starting.
     """
 
-    def __init__(self, store: Store, disk: Disk, stream: str, sinks: Sequence[str], sink: str) -> None:
+    def __init__(self, store: Store, disk: Disk, stream: str, sinks: Mapping[str, str], sink: str) -> None:
         self._store = store
         self._disk = disk
         self._stream = stream
         self._sinks = sinks
         self._sink = sink
         self._attached = False
-        self._acked = self._given = self._head = 0
         self._arrived = asyncio.Event()
+        self._acked = Progress()
+        self.given = Progress()
+        """What the sink was given."""
+        self.head = 0
+        """The highest seq that there is."""
 
     @property
-    def behind(self) -> bool:
-        """Whether there may be something to `read`."""
-        return self._head > self._given or not self._attached
+    def stream(self) -> str:
+        return self._stream
+
+    @property
+    def waiting(self) -> int:
+        """How many records the sink was not given; those that were dropped between them count too."""
+        spans = sum(last - first + 1 for first, last in self.given.spans)
+        return max(self.head - self.given.floor - spans, 0)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the spool knows what the sink was given."""
+        return self.given == self._acked
+
+    async def attach(self) -> None:
+        """Learn where it stands, once. Raises SpoolError."""
+        if self._attached:
+            return
+        head, progress = await self._disk.run(self._store.attach, self._stream, self._sinks)
+        self._acked = self.given = progress[self._sink]
+        self.head = max(self.head, head)
+        self._attached = True
 
     def announce(self, seq: int) -> None:
         """There is a record `seq` now."""
-        self._head = max(self._head, seq)
+        self.head = max(self.head, seq)
         self.wake()
 
-    async def wait(self) -> None:
-        """Return when there is something to `read`, or at `wake`."""
-        if not self.behind:
+    async def wait(self, after: int) -> None:
+        """Return when there is something after seq `after`, or at `wake`."""
+        if self.head <= after:
             self._arrived.clear()
             await self._arrived.wait()
 
     def wake(self) -> None:
         self._arrived.set()
 
-    async def read(self) -> tuple[int, list[bytes]]:
-        """The next lines, BATCH_ROWS and BATCH_BYTES at most, behind the seq for `given`. Raises SpoolError."""
-        if not self._attached:
-            head, acked = await self._disk.run(self._store.attach, self._stream, self._sinks)
-            self._acked = self._given = acked[self._sink]
-            self._head = max(self._head, head)
-            self._attached = True
-        head = self._head
-        rows = await self._disk.run(self._store.read, self._stream, self._given, BATCH_ROWS, BATCH_BYTES)
-        return (rows[-1][0] if rows else head), [line for _, line in rows]
+    async def read(self, after: int, upto: int, rows: int = BATCH_ROWS) -> Batch:
+        """The first records after seq `after`, to `upto` and no more than `rows` or BATCH_BYTES. Raises SpoolError.
 
-    def given(self, seq: int) -> None:
-        """The sink was given all up to `seq`."""
-        self._given = seq
+        It reaches to `upto` when there are no more.
+        """
+        found = await self._disk.run(self._store.read, self._stream, after, upto, rows, BATCH_BYTES)
+        return Batch(after + 1, found[-1][0] if found else upto, [line for _, line in found])
+
+    def gave(self, batch: Batch) -> None:
+        """The sink was given this."""
+        self.given = self.given.having(batch.first, batch.last)
 
     def rewind(self) -> None:
-        """What the sink was given since the last `ack` is in doubt: read it again."""
-        self._given = self._acked
+        """What the sink was given since the last `ack` is in doubt: it is given again."""
+        self.given = self._acked
 
-    async def ack(self) -> None:
-        """What the sink was given, it has for sure; what all sinks have is deleted. Raises SpoolError."""
-        given = self._given
+    async def ack(self, given: Progress) -> None:
+        """So much the sink has for sure; what all sinks have is deleted. Raises SpoolError."""
         await self._disk.run(self._store.ack, self._stream, self._sink, given)
         self._acked = given
         while await self._disk.run(self._store.purge, self._stream):

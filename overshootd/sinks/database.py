@@ -38,6 +38,8 @@ SETTINGS = (
     # 4 MB between checkpoints: most records are delivered and deleted by then and never written a second time.
     f"wal_autocheckpoint = {4_000_000 // PAGE_SIZE}",
     "cache_size = -512",
+    # There may be no directory for temporary files that can be written to; only `vacuum` needs any.
+    "temp_store = MEMORY",
 )
 
 
@@ -122,6 +124,12 @@ def transaction(connection: Connection) -> Iterator[None]:
         if connection.in_transaction:  # SQLite itself rolls back when the disk is full
             connection.execute("ROLLBACK")
         raise
+
+
+def vacuum(connection: Connection) -> None:
+    """Make the file as small as what it holds. That is written twice, into the log and into the file."""
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 class _Unusable(Exception):

@@ -32,8 +32,16 @@ class Progress:
 
     def gap(self, head: int) -> tuple[int, int] | None:
         """The first `seq` to `head` that are not delivered yet, both ends included; None when all are."""
-        last = self.spans[0][0] - 1 if self.spans else head
-        return (self.floor + 1, min(last, head)) if self.floor < min(last, head) else None
+        return self.gap_after(0, head)
+
+    def gap_after(self, after: int, head: int) -> tuple[int, int] | None:
+        """The same, but behind `after`."""
+        at = max(after, self.floor)
+        for first, last in self.spans:
+            if first > at + 1:
+                return (at + 1, min(first - 1, head)) if at < head else None
+            at = max(at, last)
+        return (at + 1, head) if at < head else None
 
     @property
     def top(self) -> int:

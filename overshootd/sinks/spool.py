@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,28 +22,65 @@ import uuid6
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Record
 from overshootd.errors import SpoolError
+from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.cursor import Cursor
 from overshootd.sinks.database import Connection
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.record import encode
-from overshootd.sinks.store import Store
+from overshootd.sinks.store import UNBOUNDED, Make, Store
+from overshootd.status import SpoolNow
 
 T = TypeVar("T")
 
 FILE_NAME = "spool.sqlite3"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
+LIMIT = 1024
+"""Records that may wait for the disk. Every caller awaits its own: so many mean a wedged disk."""
+
+TEND_SECONDS = 3600.0
+"""How often what is too old is looked for while nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record on its way to the disk, and the future of who waits for its seq."""
+
+    stream: str
+    make: Make
+    done: asyncio.Future[int]
+
 
 class Spool:
-    """One for all streams. `state_dir` is made when it is missing."""
+    """One for all streams. `state_dir` is made when it is missing.
 
-    def __init__(self, state_dir: Path, disk: Disk, log: Log, *, sync_seconds: float = 5.0) -> None:
-        self._store = Store(state_dir / FILE_NAME, log, BOOT_ID.read_text().strip())
+    `synced` tells whether the wall clock can be trusted; while it cannot, nothing is too old.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        disk: Disk,
+        log: Log,
+        *,
+        sync_seconds: float = 5.0,
+        max_bytes: int = UNBOUNDED.max_bytes,
+        max_seconds: float = UNBOUNDED.max_seconds,
+        synced: Callable[[], bool] = lambda: False,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        boot, bounds = BOOT_ID.read_text().strip(), Bounds(max_bytes, max_seconds)
+        self._store = Store(state_dir / FILE_NAME, log, boot, bounds, lambda: wall() if synced() else None)
         self._disk = disk
         self._sync_seconds = sync_seconds
         self._syncing = Condition(log, "syncing the spool", time.monotonic)
+        self._purging = Condition(log, "deleting from the spool what nobody takes", time.monotonic)
         self._cursors: dict[str, list[Cursor]] = {}
         self._dirty = asyncio.Event()
+        self._items: list[_Item] = []
+        self._writing: asyncio.Task[None] | None = None
+        self.before_sync: Callable[[], Awaitable[None]] | None = None
+        """Awaited before each sync, for what else wants to be written then, with `within`. It raises nothing."""
 
     async def open(self) -> None:
         """Find out early whether it can work; without this call it opens at the first use.
@@ -53,11 +92,18 @@ class Spool:
     async def run(self) -> None:
         """Never return; sync the disk `sync_seconds` after something was written, and not otherwise."""
         while True:
-            await self._dirty.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TEND_SECONDS):
+                    await self._dirty.wait()
             await asyncio.sleep(self._sync_seconds)
+            if self._dirty.is_set() and self.before_sync is not None:
+                await self.before_sync()
+            dirty = self._dirty.is_set()
             self._dirty.clear()
             try:
-                await self._disk.run(self._store.sync)
+                if dirty:
+                    await self._disk.run(self._store.sync)
+                await self._disk.run(self._store.tend)
             except SpoolError as error:
                 self._syncing.bad(str(error))
                 self._dirty.set()
@@ -65,16 +111,22 @@ class Spool:
                 self._syncing.good()
 
     async def append(self, record: Record) -> int:
-        """Store it and return its `seq`; the record is with the kernel then. Raises SpoolError: try again."""
-        line = partial(encode, record, str(uuid6.uuid7()))
-        seq = await self._disk.run(self._store.append, record.stream, line)
-        self._dirty.set()
-        cursors = self._cursors.get(record.stream)
-        for cursor in cursors or ():
-            cursor.announce(seq)
-        if cursors == []:  # a stream without sinks: nobody else would ever delete its records
-            await self._disk.run(self._store.purge, record.stream)
-        return seq
+        """Store it and return its `seq`; the record is with the kernel then. Raises SpoolError: try again.
+
+        Records that come while the disk is busy are stored together, in one transaction.
+        """
+        if len(self._items) >= LIMIT:
+            raise SpoolError(f"the disk does not answer: {LIMIT} records wait for it")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._items.append(_Item(record.stream, partial(encode, record, str(uuid6.uuid7())), done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(), name="spool append")
+        return await done
+
+    @property
+    def now(self) -> SpoolNow:
+        """How full it is, for whoever asks."""
+        return self._store.now
 
     def attach(self, stream: str, sinks: Mapping[str, str]) -> list[Cursor]:
         """The cursors of a stream's sinks, all of them, each with its configuration as JSON: one that was there before
@@ -82,14 +134,84 @@ class Spool:
         self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
         return self._cursors[stream]
 
+    def _stored(self, entry: Entry) -> int:
+        """In the disk's thread: what waits was stored by the job of an earlier one, or is now, all of it."""
+        if not entry.done:
+            together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+            try:
+                self._store.append(together)
+            except Exception as error:
+                for other in together:
+                    other.seq, other.error = None, error
+                raise
+        if entry.error is not None:
+            raise entry.error
+        assert entry.seq is not None
+        return entry.seq
+
+    async def strangers(self, known: Collection[str], named: Collection[str]) -> dict[str, dict[str, str]]:
+        """What streams that are not `known` still have to deliver: by stream, the sinks that lack something, each with
+        its configuration as JSON. Those that are not even `named` and lack nothing are forgotten. Raises SpoolError."""
+        return await self._disk.run(self._store.strangers, known, named)
+
     async def within(self, function: Callable[[Connection], T]) -> T:
-        """What `function` returns, done in one transaction of the database: for what is kept beside the records. Raises
-        SpoolError."""
+        """What `function` returns, done in one transaction of the database: for what is kept beside the records. It is
+        with the kernel then, and on the disk `sync_seconds` later. Raises SpoolError."""
         done = await self._disk.run(self._store.within, function)
         self._dirty.set()
         return done
 
+    async def waiting(self, known: Collection[str]) -> dict[str, dict[str, str]]:
+        """What streams that are not `known` still have to deliver: by stream, the sinks that lack some of its records,
+        each with its configuration as JSON (empty where an older overshootd kept none). Raises SpoolError."""
+        return await self._disk.run(self._store.waiting, known)
+
+    async def forget(self, stream: str) -> None:
+        """The stream is gone: drop its records and cursors. Raises SpoolError."""
+        await self._disk.run(self._store.forget, stream)
+
     async def close(self, within: float) -> None:
         """Bring everything to the disk. Raises TimeoutError, SpoolError."""
         async with asyncio.timeout(within):
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
             await self._disk.run(self._store.close)
+
+    async def _write(self) -> None:
+        """What waits, and what comes meanwhile; each caller learns what became of its own."""
+        try:
+            while self._items:
+                items = [item for item in self._items if not item.done.done()]  # without those who gave up
+                self._items.clear()
+                await self._write_together(items)
+        finally:
+            self._writing = None
+
+    async def _write_together(self, items: list[_Item]) -> None:
+        try:
+            results = await self._disk.run(self._store.append_all, [(item.stream, item.make) for item in items])
+        except Exception as error:  # noqa: BLE001  # it is raised where each is awaited
+            results = [error] * len(items)
+        for item, result in zip(items, results, strict=True):
+            if isinstance(result, int):
+                self._dirty.set()
+                for cursor in self._cursors.get(item.stream, ()):
+                    cursor.announce(result)
+            if item.done.done():
+                continue
+            if isinstance(result, int):
+                item.done.set_result(result)
+            else:
+                item.done.set_exception(result)
+        await self._purge_unwanted({item.stream for item in items})
+
+    async def _purge_unwanted(self, streams: set[str]) -> None:
+        """Of streams without sinks: nobody else would ever delete their records."""
+        try:
+            for stream in streams:
+                if self._cursors.get(stream) == []:
+                    await self._disk.run(self._store.purge, stream)
+        except SpoolError as error:
+            self._purging.bad(str(error))
+        else:
+            self._purging.good()

@@ -6,23 +6,31 @@ What is written seldom, and why that is enough:
   when records are deleted. A power cut may take the last records although a sink has seen their numbers: therefore the
   first start in another boot, when there was no orderly end, rounds every stream's number up to the next million.
 - Cursors move once in `sync_seconds`, and delivered records are deleted by the hundred.
+- Records that come together are one commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
-from overshootd.sinks.database import Connection, Database, transaction
-from overshootd.sinks.progress import Progress, progress
-from overshootd.sinks.tables import SEQ_BITS
+from overshootd.sinks.bounds import Ages, Bounds, any_before, drop_oldest, used
+from overshootd.sinks.database import Connection, Database, transaction, vacuum
+from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
+from overshootd.sinks.progress import Progress
+from overshootd.status import SpoolNow
 
 T = TypeVar("T")
+
+Make = Callable[[int], bytes]
+"""What makes the line of a record of its seq. What cannot be a line raises ValueError, TypeError or RecursionError."""
 
 JUMP = 1_000_000
 """More than any stream can store between two syncs of the disk."""
@@ -30,29 +38,45 @@ JUMP = 1_000_000
 PURGE_ROWS = 256
 """Delivered records are deleted so many at a time: fewer are not worth a write, more would keep others waiting."""
 
+UNBOUNDED = Bounds(1 << 62, 1e18)
 
-@dataclass(slots=True)
-class _Stream:
-    id: int
-    head: int  # the highest seq given out
+QUIET_SECONDS = 600.0
+"""Nothing was dropped for so long: the spool holds again what it is given."""
 
-    def row(self, seq: int) -> int:
-        return self.id << SEQ_BITS | seq
+FREE_BYTES = 16_000_000
+LEFT_BYTES = 2_000_000
+"""A file with so much free is made anew when no more than this is left in it: that is what making it anew writes, and
+what it takes of memory."""
 
 
 class Store:
     """All methods raise SpoolError.
 
-    `boot` names the running kernel: what was written since it started is there, even if this process was killed.
+    `boot` names the running kernel: what was written since it started is there, even if this process was killed. `wall`
+    is seconds since the epoch, None while the clock is not trusted.
     """
 
-    def __init__(self, path: Path, log: Log, boot: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        log: Log,
+        boot: str,
+        bounds: Bounds = UNBOUNDED,
+        wall: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._database = Database(path, self._begin, log)
         self._boot = boot
-        self._streams: dict[str, _Stream] = {}
+        self._bounds = bounds
+        self._wall = wall
         self._log = log
-        self._cursors: dict[str, dict[str, tuple[Progress, str]]] = {}
+        self._streams: dict[str, Stream] = {}
+        self._places: dict[str, dict[str, Place]] = {}
         self._purged: dict[str, int] = {}
+        self._ages = Ages()
+        self._full = Condition(log, "keeping every record", time.monotonic)
+        self._dropped_at = 0.0  # monotonic
+        self.now = SpoolNow(0, bounds.max_bytes)
+        """For whoever asks, in any thread: as of the last append or `tend`."""
 
     def open(self) -> None:
         """Raises ConfigError when a person must act, SpoolError when it may pass."""
@@ -66,26 +90,39 @@ class Store:
         """
         with self._use() as connection:
             stream = self._stream(connection, name)
-            before = _cursors(connection, stream)
-            start = min((has.floor for has, _ in before.values()), default=0)
-            now = {sink: (before[sink][0] if sink in before else Progress(start), sinks[sink]) for sink in sinks}
+            before = places(connection, stream.id)
+            start = Progress(min((place.has.floor for place in before.values()), default=0))
+            now = {sink: Place(before[sink].has if sink in before else start, config) for sink, config in sinks.items()}
             if now != before:
-                self._tell_dropped(connection, name, {sink: before[sink][0] for sink in before.keys() - now})
+                for sink in before.keys() - now:
+                    if owed(connection, stream, before[sink].has):
+                        self._log.warning(
+                            f"{sink} is no longer a sink of {name}: what it still lacked, it will not get"
+                        )
                 with transaction(connection):
-                    connection.execute("DELETE FROM cursors WHERE stream = ?", (stream.id,))
-                    for sink, (has, config) in now.items():
-                        _move(connection, stream, sink, has, config)
-            self._cursors[name] = now
-            return stream.head, {sink: has for sink, (has, _) in now.items()}
+                    put_places(connection, stream.id, now)
+            self._places[name] = now
+            return stream.head, {sink: place.has for sink, place in now.items()}
 
-    def append(self, name: str, make: Callable[[int], bytes]) -> int:
-        """Store what `make` makes of the next seq."""
+    def append(self, name: str, make: Make) -> int:
+        """Store what `make` makes of the next seq, and return that."""
+        [result] = self.append_all([(name, make)])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def append_all(self, items: Sequence[tuple[str, Make]]) -> list[int | Exception]:
+        """The same for records of any streams, all of them or, when it raises, none. What `make` raised is returned in
+        place of the seq; that one is not stored."""
         with self._use() as connection:
-            stream = self._stream(connection, name)
-            seq = stream.head + 1
-            connection.execute("INSERT INTO records (id, line) VALUES (?, ?)", (stream.row(seq), make(seq)))
-            stream.head = seq
-            return seq
+            self._make_room(connection)
+            streams = [self._stream(connection, name) for name, _ in items]  # a new one is synced: not within
+            at = self._wall()
+            with transaction(connection):
+                return [
+                    _insert(connection, stream, make, None if at is None else int(at))
+                    for stream, (_, make) in zip(streams, items, strict=True)
+                ]
 
     def read(self, name: str, after: int, upto: int | None, rows: int, size: int) -> list[tuple[int, bytes]]:
         """The first records after seq `after`, up to and with `upto` (None: all): at most `rows`, and at most `size`
@@ -107,16 +144,17 @@ class Store:
     def ack(self, name: str, sink: str, has: Progress) -> None:
         """The sink, one of those that were attached, has so much."""
         with self._use() as connection:
-            before, config = self._cursors[name][sink]
-            if has != before:
-                _move(connection, self._stream(connection, name), sink, has, config)
-                self._cursors[name][sink] = (has, config)
+            place = self._places[name][sink]
+            if has != place.has:
+                place = replace(place, has=has)
+                put_place(connection, self._stream(connection, name).id, sink, place)
+                self._places[name][sink] = place
 
     def purge(self, name: str) -> bool:
         """Delete some of what all sinks have, if that is worth a write. True when there is more."""
         with self._use() as connection:
             stream = self._stream(connection, name)
-            bound = min((has.floor for has, _ in self._cursors.get(name, {}).values()), default=stream.head)
+            bound = min((place.has.floor for place in self._places.get(name, {}).values()), default=stream.head)
             if bound - self._purged.get(name, 0) < PURGE_ROWS:
                 return False
             delete = (
@@ -132,27 +170,43 @@ class Store:
 
     def waiting(self, known: Collection[str]) -> dict[str, dict[str, str]]:
         """What streams that are not `known` still have to deliver: by stream, the sinks that lack some of its records,
-        each with its configuration as JSON (empty where a version 1 stored none)."""
+        each with its configuration as JSON (empty where a spool of version 1 kept none). A stream that has nothing to
+        deliver any more is forgotten."""
+        found: dict[str, dict[str, str]] = {}
         with self._use() as connection:
-            names = [name for (name,) in connection.execute("SELECT name FROM streams ORDER BY id").fetchall()]
-            found = {name: self._lacking(connection, name) for name in names if name not in known}
+            for (name,) in connection.execute("SELECT name FROM streams ORDER BY id").fetchall():
+                if name not in known:
+                    stream = self._stream(connection, name)
+                    sinks = places(connection, stream.id)
+                    found[name] = {
+                        sink: place.config for sink, place in sinks.items() if owed(connection, stream, place.has)
+                    }
+                    if sinks and not found[name]:
+                        self._forget(connection, name)
         return {name: sinks for name, sinks in found.items() if sinks}
 
     def forget(self, name: str) -> None:
         """The stream is gone: drop its records and cursors. Its numbers are remembered, should it come back."""
         with self._use() as connection:
-            stream = self._stream(connection, name)
-            with transaction(connection):
-                connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id))
-                connection.execute("DELETE FROM cursors WHERE stream = ?", (stream.id,))
-                bounds = (stream.row(0), stream.row(stream.head))
-                connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", bounds)
-            self._cursors.pop(name, None)
+            self._forget(connection, name)
 
     def within(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, done in one transaction: all of it or, when it raises, nothing."""
         with self._use() as connection, transaction(connection):
             return function(connection)
+
+    def tend(self) -> None:
+        """What is too old is dropped, and a file that is nearly empty made small. Nothing is written where neither is."""
+        with self._use() as connection:
+            wall = self._wall()
+            if wall is not None:  # a clock that begins at 1970, or leaps to today, must drop nothing
+                self._drop_before(connection, wall - self._bounds.max_seconds)
+            if time.monotonic() - self._dropped_at > QUIET_SECONDS:
+                self._full.good()
+            left, free = used(connection)
+            if free >= FREE_BYTES and left <= LEFT_BYTES:
+                vacuum(connection)
+            self.now = replace(self.now, bytes=left, oldest_at=oldest_owed(connection))
 
     def sync(self) -> None:
         """Bring to the disk what was committed."""
@@ -167,30 +221,104 @@ class Store:
             connection.execute("UPDATE store SET boot = ''")
             self._database.close()
 
-    def _stream(self, connection: Connection, name: str) -> _Stream:
+    def _make_room(self, connection: Connection) -> None:
+        while (size := used(connection)[0]) > self._bounds.max_bytes:
+            why = f"{size / 1e6:.0f} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
+            if not self._drop(connection, None, why):
+                break  # what is left are the tables
+        self.now = replace(self.now, bytes=size)
+
+    def _drop_before(self, connection: Connection, at: float) -> None:
+        days = self._bounds.max_seconds / 86400
+        while self._drop(connection, at, f"some are older than {days:g} days (spool.max_days) and dropped undelivered"):
+            pass
+
+    def _drop(self, connection: Connection, before: float | None, why: str) -> bool:
+        """Some of the oldest. False when there are none."""
+        if before is not None and not any_before(connection, self._ages, before):
+            return False
+        with transaction(connection):
+            dropped, lacked = drop_oldest(connection, self._ages, before)
+        if lacked:
+            self._dropped_at = time.monotonic()
+            self._full.bad(why)
+            self.now = replace(self.now, dropped=self.now.dropped + lacked)
+        return dropped > 0
+
+    def _forget(self, connection: Connection, name: str) -> None:
+        stream = self._stream(connection, name)
+        with transaction(connection):
+            connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id))
+            connection.execute("DELETE FROM cursors WHERE stream = ?", (stream.id,))
+            connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
+        self._places.pop(name, None)
+
+    def _stream(self, connection: Connection, name: str) -> Stream:
         if name not in self._streams:
             known = connection.execute("SELECT id, seq FROM streams WHERE name = ?", (name,)).fetchone()
             if known is None:
                 insert = "INSERT INTO streams SELECT NULL, ?, seed FROM store RETURNING id, seq"
                 (known,) = connection.execute(insert, (name,)).fetchall()
                 self._database.sync()  # or a power cut takes the row, and the stream gives out the same numbers again
-            stream = _Stream(*known)
+            stream = Stream(*known)
             query = "SELECT max(id) FROM records WHERE id BETWEEN ? AND ?"
-            (last,) = connection.execute(query, (stream.row(0), stream.row(2**SEQ_BITS - 1))).fetchone()
+            (last,) = connection.execute(query, rows_of(stream.id)).fetchone()
             stream.head = max(stream.head, (last or 0) - stream.row(0))
             self._streams[name] = stream
         return self._streams[name]
 
-    def _lacking(self, connection: Connection, name: str) -> dict[str, str]:
-        stream = self._stream(connection, name)
-        cursors = _cursors(connection, stream)
-        return {sink: config for sink, (has, config) in cursors.items() if _lacks(connection, stream, has)}
+    def _check_size(self, connection: Connection) -> None:
+        self._unchecked = 0
+        while (used := self._used(connection)) > self._bounds.bytes and self._drop_oldest(connection):
+            self._full.bad(f"more than {self._bounds.bytes // 1_000_000} MB wait: the oldest records are dropped")
+        if used < ROOM * self._bounds.bytes:
+            self._full.good()
+        first = oldest(self._firsts(connection))
+        self._now = SpoolNow(used, self._bounds.bytes, first.at if first else None, self._dropped)
 
-    def _tell_dropped(self, connection: Connection, name: str, dropped: Mapping[str, Progress]) -> None:
-        stream = self._stream(connection, name)
-        for sink, has in dropped.items():
-            if _lacks(connection, stream, has):
-                self._log.warning(f"{sink} is no longer a sink of {name}: what it still lacked, it will not get")
+    def _used(self, connection: Connection) -> int:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        return int(pages) * PAGE_SIZE - self._free(connection)
+
+    def _free(self, connection: Connection) -> int:
+        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages) * PAGE_SIZE
+
+    def _firsts(self, connection: Connection) -> list[First]:
+        query = "SELECT at FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+        found = []
+        for (number,) in connection.execute("SELECT id FROM streams").fetchall():
+            first = connection.execute(query, _rows(number)).fetchone()
+            if first is not None:
+                found.append(First(number, first[0]))
+        return found
+
+    def _drop_oldest(self, connection: Connection) -> bool:
+        """One batch. False when there is nothing."""
+        first = oldest(self._firsts(connection))
+        if first is not None:
+            self._drop(connection, first.stream, None)
+        return first is not None
+
+    def _drop_older(self, connection: Connection, than: float) -> bool:
+        """One batch of each stream; whether there was any."""
+        late = [first for first in self._firsts(connection) if first.at is not None and first.at < than]
+        for first in late:
+            self._drop(connection, first.stream, than)
+            self._old.bad(f"records wait for longer than {self._bounds.seconds / 86400:g} days: they are dropped")
+        return bool(late)
+
+    def _drop(self, connection: Connection, number: int, than: float | None) -> None:
+        low, high = _rows(number)
+        choose = "SELECT id FROM records WHERE id BETWEEN ? AND ? AND (? IS NULL OR at < ?) ORDER BY id LIMIT ?"
+        rows = [row for (row,) in connection.execute(choose, (low, high, than, than, DROP_ROWS)).fetchall()]
+        floor = "SELECT min(seq) FROM cursors WHERE stream = ?"
+        (had,) = connection.execute(floor, (number,)).fetchone()
+        with transaction(connection):
+            connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (rows[-1] - low, number))
+            connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
+        if had is not None:
+            self._dropped += sum(row - low > had for row in rows)
 
     @contextmanager
     def _use(self) -> Iterator[Connection]:
@@ -198,6 +326,7 @@ class Store:
             with self._database.use() as connection:
                 yield connection
         except SpoolError:
+            self._ages.clear()
             self._streams.clear()  # a commit that failed may yet be there: ask the file again
             raise
 
@@ -219,26 +348,17 @@ class Store:
             connection.execute("UPDATE streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
 
 
-def _cursors(connection: Connection, stream: _Stream) -> dict[str, tuple[Progress, str]]:
-    """What each sink has, and its configuration."""
-    query = "SELECT sink, seq, spans, config FROM cursors WHERE stream = ?"
-    rows = connection.execute(query, (stream.id,)).fetchall()
-    return {sink: (progress(seq, spans), config) for sink, seq, spans, config in rows}
+def _rows(number: int) -> tuple[int, int]:
+    """The ids of all records that a stream can have, the first and the last."""
+    return number << SEQ_BITS, (number + 1 << SEQ_BITS) - 1
 
 
-def _move(connection: Connection, stream: _Stream, sink: str, has: Progress, config: str) -> None:
-    update = (
-        "INSERT INTO cursors (stream, sink, seq, spans, config) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET seq = excluded.seq, spans = excluded.spans"
-    )
-    connection.execute(update, (stream.id, sink, has.floor, has.text(), config))
-
-
-def _lacks(connection: Connection, stream: _Stream, has: Progress) -> bool:
-    """Whether there is a record that a sink with this progress was not given yet."""
-    query = "SELECT 1 FROM records WHERE id BETWEEN ? AND ? LIMIT 1"
-    while gap := has.gap(stream.head):
-        if connection.execute(query, tuple(map(stream.row, gap))).fetchone():
-            return True
-        has = has.having(*gap)
-    return False
+def _insert(connection: Connection, stream: Stream, make: Make, at: int | None) -> int | Exception:
+    seq = stream.head + 1
+    try:
+        line = make(seq)
+    except (ValueError, TypeError, RecursionError) as error:
+        return error
+    connection.execute("INSERT INTO records (id, at, line) VALUES (?, ?, ?)", (stream.row(seq), at, line))
+    stream.head = seq
+    return seq

@@ -22,9 +22,9 @@ from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
 from overshootd.contracts import Log
-from overshootd.errors import ConfigError, Refused, Transient, Unreachable
+from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
 from overshootd.remedy import explained
-from overshootd.sinks.answers import UNAUTHORIZED, Answer, Rejected, failure
+from overshootd.sinks.answers import UNAUTHORIZED, Answer, failure
 from overshootd.sinks.signing import signed_headers, signing_key
 
 BACKLOG_WINDOW = 4
@@ -37,8 +37,8 @@ IDLE_SECONDS = 60.0
 LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer, for the connection to be used again; after more it is closed."""
 
-REMEMBERED = 1024
-"""Records taken of batches that failed otherwise, at most: four batches of the spool."""
+REMEMBERED = 512
+"""Records of which is known that they were taken: two batches of the spool, for both lanes may try one again."""
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token by RFC 9110, section 5.6.2."""
@@ -70,7 +70,7 @@ class WebhookSink:
         self._where = _shown(config.url)
         self._keys: _Keys | None = None
         self._client: httpx.AsyncClient | None = None
-        self._taken: dict[str, None] = {}  # uids of batches that will come again; the oldest first
+        self._taken: dict[str, None] = {}  # uids, the oldest first
 
     @property
     def name(self) -> str:
@@ -98,8 +98,6 @@ class WebhookSink:
                 tasks.create_task(self._work(waiting, failed))
         if failed:
             raise next((error for error in failed if not isinstance(error, Rejected)), failed[0])
-        for line in lines:
-            self._taken.pop(_uid(line), None)
 
     async def sync(self) -> None:
         """The server has what it took."""

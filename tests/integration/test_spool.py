@@ -20,8 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME, Spool
-from overshootd.sinks.store import Store
+from overshootd.sinks.store import Entry, Store
 from tests.integration.sink_lab import RememberingLog
 
 ROOT = Path(__file__).parents[2]
@@ -67,15 +68,17 @@ class SpoolMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = Store(self.path, RememberingLog(), f"boot {self.boot}")
         for stream in STREAMS:
-            _, acked = self.store.attach(stream, SINKS)
-            assert acked == {sink: self.model.acked[stream, sink] for sink in SINKS}
+            _, acked = self.store.attach(stream, dict.fromkeys(SINKS, "{}"))
+            assert acked == {sink: Progress(self.model.acked[stream, sink]) for sink in SINKS}
         self.given = dict(self.model.acked)
         self.sync()
 
     @rule(stream=streams, texts=st.lists(st.binary(max_size=1500), min_size=1, max_size=6))
     def append(self, stream: str, texts: list[bytes]) -> None:
-        for text in texts:
-            seq = self.store.append(stream, lambda seq, text=text: b"%d %s" % (seq, text))  # type: ignore[misc]
+        entries = [Entry(stream, lambda seq, text=text: b"%d %s" % (seq, text), None) for text in texts]  # type: ignore[misc]
+        self.store.append(entries)
+        for entry, text in zip(entries, texts, strict=True):
+            seq = entry.seq or 0
             assert seq > max(self.numbers[stream], default=0)
             self.numbers[stream].add(seq)
             self.model.lines[stream].append((seq, b"%d %s" % (seq, text)))
@@ -84,7 +87,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def give(self, stream: str, sink: str, rows: int, size: int) -> None:
         given = self.given[stream, sink]
         expected = [item for item in self.model.lines[stream] if item[0] > given][:rows]
-        found = self.store.read(stream, given, rows, size)
+        found = self.store.read(stream, given, None, rows, size)
         assert found == expected[: len(found)]
         assert bool(found) == bool(expected)
         assert len(found) <= 1 or sum(len(line) for _, line in found) <= size
@@ -93,7 +96,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(stream=streams, sink=sinks)
     def ack(self, stream: str, sink: str) -> None:
-        self.store.ack(stream, sink, self.given[stream, sink])
+        self.store.ack(stream, sink, Progress(self.given[stream, sink]))
         self.model.acked[stream, sink] = self.given[stream, sink]
         while self.store.purge(stream):
             pass
@@ -189,12 +192,13 @@ async def everything(state_dir: Path) -> list[dict[str, object]]:
     """What a new sink is given."""
     disk = Disk()
     spool = Spool(state_dir, disk, RememberingLog())
-    [cursor] = spool.attach("yard", ["test"])
+    [cursor] = spool.attach("yard", {"test": ""})
+    await cursor.attach()
     found: list[bytes] = []
-    while cursor.behind:
-        seq, lines = await cursor.read()
-        cursor.given(seq)
-        found += lines
+    while (gap := cursor.given.gap(cursor.head)) is not None:
+        batch = await cursor.read(gap[0] - 1, gap[1])
+        cursor.gave(batch)
+        found += batch.lines
     await spool.close(5)
     assert await disk.close(5)
     return [json.loads(line) for line in found]

@@ -15,6 +15,7 @@ from overshootd.backoff import Backoff
 from overshootd.errors import Transient
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import Spool
 from tests.integration.sink_lab import RememberingLog, record
 
@@ -38,7 +39,11 @@ class Notebook:
 
     async def open(self) -> None: ...
 
-    async def deliver(self, lines: list[bytes]) -> None:
+    @property
+    def live_first(self) -> bool:
+        return False
+
+    async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
         if self.hangs:
             await asyncio.Event().wait()
         if self.failures:
@@ -81,7 +86,7 @@ async def spool(tmp_path: Path, disk: Disk) -> AsyncIterator[Spool]:
 def deliveries(
     spool: Spool, *sinks: Notebook, log: RememberingLog | None = None, sync_seconds: float = 0.01
 ) -> list[tuple[Delivery, asyncio.Task[None]]]:
-    cursors = spool.attach("yard", [sink.name for sink in sinks])
+    cursors = spool.attach("yard", {sink.name: "" for sink in sinks})
     made = [
         Delivery(cursor, sink, log or RememberingLog(), sync_seconds=sync_seconds, backoff=SOON)
         for cursor, sink in zip(cursors, sinks, strict=True)
@@ -200,16 +205,16 @@ async def test_a_sink_that_is_no_longer_configured_holds_nothing_back(spool: Spo
     await end(deliveries(spool, Notebook("left", failures=1_000_000), Notebook("stays")), within=0.05)
     await append(spool, *map(str, range(600)))
     await end(deliveries(spool, Notebook("stays")))
-    [cursor] = spool.attach("yard", ["stays"])
-    seq, lines = await cursor.read()
-    assert (seq, lines) == (600, [])
+    [cursor] = spool.attach("yard", {"stays": ""})
+    await cursor.attach()
+    assert cursor.given == Progress(600)
     late = Notebook("late")
     await end(deliveries(spool, Notebook("stays"), late))
     assert late.lines == []
 
 
 async def test_a_stream_without_sinks_fills_no_disk(tmp_path: Path, spool: Spool) -> None:
-    assert spool.attach("yard", []) == []
+    assert spool.attach("yard", {}) == []
     await append(spool, *("x" * 10_000 for _ in range(2000)))
     assert size(tmp_path) < 10_000_000
 

@@ -13,7 +13,7 @@ import pytest
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.sinks import database
 from overshootd.sinks.spool import FILE_NAME
-from overshootd.sinks.store import Store
+from overshootd.sinks.store import Entry, Store
 from tests.integration.sink_lab import RememberingLog, foreign_directory, remount, small_filesystem, unprivileged
 
 
@@ -24,11 +24,14 @@ def open_store(directory: Path, log: RememberingLog | None = None) -> Store:
 
 
 def append(store: Store, count: int, size: int = 100) -> list[int]:
-    return [store.append("yard", lambda seq: b"%d" % seq + b"x" * size) for _ in range(count)]
+    entries = [Entry("yard", lambda seq: b"%d" % seq + b"x" * size, None) for _ in range(count)]
+    for entry in entries:
+        store.append([entry])
+    return [entry.seq or 0 for entry in entries]
 
 
 def read(store: Store) -> list[int]:
-    return [seq for seq, _ in store.read("yard", 0, 1_000_000, 1 << 40)]
+    return [seq for seq, _ in store.read("yard", 0, None, 1_000_000, 1 << 40)]
 
 
 def filled(directory: Path, count: int = 20) -> Path:
@@ -89,11 +92,11 @@ def test_damage_that_shows_later_is_met_without_a_restart(tmp_path: Path) -> Non
 def test_a_newer_version_is_set_aside_with_its_records_whole(tmp_path: Path) -> None:
     path = filled(tmp_path)
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
     log = RememberingLog()
     open_store(tmp_path, log).close()
-    assert "made by a newer overshootd (spool version 2, this one knows 1)" in log.lines[0]
+    assert "made by a newer overshootd (spool version 3, this one knows 2)" in log.lines[0]
     aside = sqlite3.connect(tmp_path / f"{FILE_NAME}.aside-1")
     assert aside.execute("SELECT count(*) FROM records").fetchone() == (20,)
     aside.close()
@@ -120,7 +123,7 @@ def test_what_a_killed_daemon_had_not_checkpointed_is_set_aside_too(tmp_path: Pa
     killed = shutil.copytree(tmp_path / "running", tmp_path / "killed")
     store.close()
     with sqlite3.connect(killed / FILE_NAME) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     shutil.copytree(killed, tmp_path / "newer")  # before closing checkpoints it
     connection.close()
     open_store(tmp_path / "newer").close()
