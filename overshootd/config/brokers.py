@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from overshootd.config.pieces import FilePath, Model, SecretRef
+from overshootd.config.pieces import FilePath, Model, SecretRef, TopicPrefix
 
 Command = Literal["prompt", "pause"]
 Version = Literal["auto", "3.1.1", "5"]
@@ -31,24 +32,28 @@ class BrokerTls(Model):
 class HomeAssistant(Model):
     """Device discovery: Home Assistant shows this device and its streams by itself."""
 
-    prefix: str = Field(default="homeassistant", pattern=r"^[^+#\s]+$")
+    prefix: TopicPrefix = "homeassistant"
     """Home Assistant's discovery prefix."""
 
 
 def _home_assistant(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is not None and not isinstance(value, dict | HomeAssistant):
+        raise PydanticCustomError("home_assistant", "expected true, false, or {prefix: …}, the discovery prefix")
+    return value
 
 
 class BrokerConfig(Model):
     """An MQTT broker. The device's state and status are published there, and the records of sinks that name it."""
 
-    url: str = Field(pattern=r"^(mqtts?|wss?)://\S+$", examples=["mqtts://broker.lan:8883"])
+    url: str = Field(pattern=r"^\S+$", examples=["mqtts://broker.lan:8883"])
     """mqtt://, mqtts://, ws:// or wss://, host, and a port unless it is 1883, 8883, 80 or 443; no password in it."""
     username: str | None = Field(default=None, min_length=1)
     """Whom we are there."""
     password: SecretRef | None = None
     """Its password, by reference. It is read again at each connection."""
-    base_topic: str = Field(default="overshootd", pattern=r"^[^+#\s]+$")
+    base_topic: TopicPrefix = "overshootd"
     """What all topics begin with."""
     client_id: str | None = Field(default=None, min_length=1, max_length=128)
     """Default: overshootd-DEVICE. Two clients of one id throw each other out."""

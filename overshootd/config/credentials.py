@@ -39,6 +39,15 @@ def read_password(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -
     return Secret(value)
 
 
+def read_header(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> Secret:
+    """The value of an HTTP header: visible ASCII characters and blanks. Read as a key is."""
+    content, source = _read(ref, directory, environ)
+    value = _filled(content, source)
+    if not re.fullmatch(r"[ -~]+", value):
+        raise ConfigError(f"{source} holds nothing for an HTTP header; that is one line of ASCII characters")
+    return Secret(value)
+
+
 def _read(ref: SecretRef, directory: Path, environ: Mapping[str, str]) -> tuple[bytes, str]:
     """What is kept there, and where that is."""
     for word in filter(None, (ref.credential, ref.file, ref.env)):

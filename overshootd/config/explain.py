@@ -15,10 +15,11 @@ from pydantic_core import ErrorDetails
 from overshootd.config.cameras import CameraConfig
 from overshootd.config.model import ClipProcessing, FrameProcessing, InferenceConfig
 from overshootd.config.problem import Problem
+from overshootd.config.sinks import SinkConfig
 from overshootd.config.tree import Node, Path
 
 NAME_RULE = "a name is 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
-NOT_BUILT = frozenset(("v1beta", "mqtt", "brokers"))
+NOT_BUILT = frozenset(("v1beta",))
 """Words of the configuration's contract that this version does not know yet."""
 
 CALLED_HERE = {
@@ -28,6 +29,10 @@ CALLED_HERE = {
     "interval": "interval_seconds",
     "subscribe_token": "token",
     "password": "credential",
+    **dict.fromkeys(("host", "hostname", "server", "address"), "url"),
+    "user": "username",
+    "discovery": "home_assistant",
+    "hmac": "secret",
 }
 """What people write, and the API's older words, where no near match would find them."""
 
@@ -167,6 +172,7 @@ def _field_at(annotation: Any, loc: Path) -> tuple[FieldInfo | None, type[BaseMo
 
 
 CAMERA_TYPES = [tag.strip("<>") for tag, _ in _models(CameraConfig) if tag]
+SINKS = {tag.strip("<>"): model for tag, model in _models(SinkConfig) if tag}
 TRANSPORT_TYPES = ["auto", "native", "webrtc", "livekit"]
 
 # -- what to say -------------------------------------------------------------------------------------------------------
@@ -182,7 +188,7 @@ def _sentence(detail: ErrorDetails, field: FieldInfo | None, model: type[BaseMod
         case "extra_forbidden":
             return _unknown_key(name, model)
         case "literal_error":
-            return _no_choice(name, value, detail["ctx"]["expected"])
+            return _no_choice(name, value, detail["ctx"]["expected"], isinstance(detail["loc"][-1], int))
         case "union_tag_invalid" | "union_tag_not_found":
             return _wrong_kind(detail)
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
@@ -234,11 +240,11 @@ def _hint(type_error: str, value: Any) -> str:
     return ""
 
 
-def _no_choice(name: str, value: Any, expected: str) -> str:
-    """`expected` is pydantic's own list: 'a', 'b' or 'c', or 0 or 180."""
+def _no_choice(name: str, value: Any, expected: str, of_list: bool) -> str:
+    """`name` is that of the key, or of the list. `expected` is pydantic's own: 'a', 'b' or 'c', or 0 or 180."""
     words, numbers = re.findall(r"'([^']+)'", expected), re.findall(r"\d+", expected)
     if words:
-        return not_known(name, _shown(value), words)
+        return not_known(name.removesuffix("s") if of_list else name, _shown(value), words)
     if isinstance(value, str) and value in numbers:
         return "expected a number; leave the quotes away"
     return f"{_shown(value)} is no {name}; use {_one_of(numbers)}"
@@ -270,8 +276,11 @@ def _wrong_kind(detail: ErrorDetails) -> str:
     tags = re.findall(r"<(\w+)>", detail.get("ctx", {}).get("expected_tags", ""))
     kinds = [tag for tag in tags or CAMERA_TYPES if tag != "name"]
     tag = str(detail.get("ctx", {}).get("tag", "")).strip("<>")
-    if _keys(detail["loc"])[-1:] == ("transport",):
+    keys = _keys(detail["loc"])
+    if keys[-1:] == ("transport",):
         return _wrong_transport(tag)
+    if keys[-2:-1] == ("sinks",):
+        return not_known("sink type", tag, SINKS) if tag else f"expected a mapping with a type ({_one_of(list(SINKS))})"
     if tag == "both":
         return "interval_seconds means frame mode, the other keys clip mode; keep one kind"
     if tag in ("", "name"):
@@ -293,6 +302,8 @@ def _unknown_key(name: str, model: type[BaseModel] | None) -> str:
         return "unknown key"
     known = _own_first(model)
     called = CALLED_HERE.get(name) in known
+    if others := [kind for kind, sink in SINKS.items() if name in sink.model_fields and model in SINKS.values()]:
+        return f"unknown key for this type of sink; it belongs to {_one_of(others)}"
     deeper = [key for key in known if name in _all_fields(model.model_fields[key].annotation)]
     if deeper and not called:
         return f"unknown key here; did you mean {deeper[0]}: {{{name}: …}}?"

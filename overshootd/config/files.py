@@ -14,7 +14,7 @@ from overshootd.config.regular import read_regular
 from overshootd.config.tree import Node
 
 MAIN = "overshootd.yaml"
-CONTINUED = ("cameras", "streams")
+CONTINUED = ("brokers", "cameras", "streams")
 """The maps that files in streams.d continue."""
 
 
@@ -91,7 +91,9 @@ def _continuations(directory: Path) -> tuple[list[Path], list[Problem]]:
 def _continue(root: Node, extra: Node, file: Path) -> tuple[Node, list[Problem]]:
     """`root` with the maps of `extra` added to its own."""
     problems = [
-        node.key_problem(f"belongs in {MAIN}; files in {file.parent.name} hold only {' and '.join(CONTINUED)}")
+        node.key_problem(
+            f"belongs in {MAIN}; files in {file.parent.name} hold only {', '.join(CONTINUED[:-1])} and {CONTINUED[-1]}"
+        )
         for key, node in extra.map.items()
         if key not in (*CONTINUED, "version")
     ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from overshootd.config.credentials import ReadSecret, read_key
 from overshootd.config.device import device_name, machine_id
 from overshootd.config.explain import close_match, validate
-from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, LimitsConfig, WrittenApi
-from overshootd.config.pieces import SECRET_WAYS, SecretRef
+from overshootd.config.model import ApiConfig, ConfigFile, DeviceConfig, LimitsConfig, SpoolConfig, WrittenApi
+from overshootd.config.pieces import SECRET_WAYS, Model, SecretRef
 from overshootd.config.problem import Mark, Problem
 from overshootd.config.rules import absolute, base_url_problems, timezone_problems
 from overshootd.config.secret import Secret
@@ -19,6 +20,7 @@ from overshootd.config.tree import Node
 from overshootd.errors import ConfigError
 
 STATE_DIR = "/var/lib/overshootd"
+T = TypeVar("T", bound=Model)
 COMMON = ("version", "api", "device", "state_dir", "defaults")
 """A mistake in one of these concerns every stream."""
 
@@ -32,6 +34,7 @@ class Head:
     timezone: str | None
     state_dir: Path
     limits: LimitsConfig
+    spool: SpoolConfig
     problems: list[Problem]
     idle: list[Problem]
 
@@ -52,17 +55,25 @@ def read_head(root: Node, environ: Mapping[str, str]) -> Head:
     shared = [problem for problem in unknown if _meant(problem.key) in COMMON]
     default_dir = environ.get("STATE_DIRECTORY", "").partition(":")[0] or STATE_DIR
     state_dir = root.get("state_dir")
-    written_limits = root.get("limits")
-    limits, wrong_limits = validate(LimitsConfig, written_limits, ("limits",)) if written_limits else (None, [])
+    limits, wrong_limits = _part(root, "limits", LimitsConfig)
+    spool, wrong_spool = _part(root, "spool", SpoolConfig)
     return Head(
         api=api,
         device=device.name or device_name(socket.gethostname(), machine_id()),
         timezone=device.timezone,
         state_dir=Path(absolute(file.state_dir, state_dir.mark.file) if state_dir and file.state_dir else default_dir),
-        limits=limits or LimitsConfig(),
+        limits=limits,
+        spool=spool,
         problems=[*shared, *wrong_api, *wrong_device],
-        idle=[*(problem for problem in unknown if problem not in shared), *wrong_limits],
+        idle=[*(problem for problem in unknown if problem not in shared), *wrong_limits, *wrong_spool],
     )
+
+
+def _part(root: Node, key: str, kind: type[T]) -> tuple[T, list[Problem]]:
+    """A part without which everything runs: its defaults where it is wrong."""
+    node = root.get(key)
+    part, problems = validate(kind, node, (key,)) if node else (None, [])
+    return part or kind(), problems
 
 
 def _meant(key: str) -> str:
@@ -72,7 +83,8 @@ def _meant(key: str) -> str:
 
 
 def _top(root: Node) -> tuple[ConfigFile, list[Problem]]:
-    file, problems = validate(ConfigFile, root.without("api", "device", "limits", "cameras", "defaults", "streams"), ())
+    elsewhere = ("api", "device", "limits", "spool", "brokers", "cameras", "defaults", "streams")
+    file, problems = validate(ConfigFile, root.without(*elsewhere), ())
     return file or ConfigFile(), problems
 
 
@@ -115,8 +127,16 @@ def key_at(node: Node, environ: Mapping[str, str], read: ReadSecret = read_key) 
     ref, wrong = validate(SecretRef, node, node.path)
     if wrong:
         return None, []
-    where = next(iter(node.map.values()))
+    where = next(at for at in node.map.values() if at.value is not None)
     try:
         return read(ref, Path(where.mark.file).parent, environ), []
     except ConfigError as error:
         return None, [where.problem(str(error))]
+
+
+def anchored(node: Node) -> Node:
+    """A reference to a secret that whoever reads it later may follow from any directory."""
+    path = node.get("file")
+    if path is None or not isinstance(path.value, str) or not path.value:
+        return node
+    return node.having(file=replace(path, value=absolute(path.value, path.mark.file)))

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overshootd.config import files
+from overshootd.config.broker_draft import BrokerDraft, read_brokers
+from overshootd.config.brokers import BrokerConfig
 from overshootd.config.camera_draft import CameraDraft
 from overshootd.config.head import Head, common_key, key_at, overridden, read_head
-from overshootd.config.model import ApiConfig, LimitsConfig, NamedCamera, StreamConfig
+from overshootd.config.model import ApiConfig, LimitsConfig, NamedCamera, SpoolConfig, StreamConfig
 from overshootd.config.problem import Problem
 from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
+from overshootd.config.sinks import MqttSink
 from overshootd.config.streams import (
     Around,
     Draft,
@@ -41,6 +44,8 @@ class Loaded:
     """Streams without a mistake, enabled or not, with the defaults merged under them."""
     cameras: Mapping[str, NamedCamera]
     """Cameras of `cameras` without a mistake, used or not."""
+    brokers: Mapping[str, BrokerConfig]
+    """Brokers of `brokers` without a mistake, used or not; their files have absolute paths."""
     problems: tuple[Problem, ...]
     """Every mistake, in the order of the files."""
     broken: Mapping[str, tuple[Problem, ...]]
@@ -48,6 +53,7 @@ class Loaded:
     secrets: tuple[Secret, ...]
     """Everything that must be masked."""
     limits: LimitsConfig
+    spool: SpoolConfig
     warnings: tuple[Problem, ...]
     """What is odd, or will need somebody before long, and breaks nothing now; in the order of the files."""
 
@@ -55,6 +61,12 @@ class Loaded:
         """The API key that this stream asks with, also one that is configured no more: its own, else the common one."""
         config = self.streams.get(stream)
         return config.key if config is not None and config.key is not None else self.key
+
+    @property
+    def brokers_used(self) -> frozenset[str]:
+        """The names of the brokers that enabled streams publish to."""
+        sinks = [sink for stream in self.streams.values() if stream.enabled for sink in stream.sinks]
+        return frozenset(sink.broker for sink in sinks if isinstance(sink, MqttSink))
 
     @property
     def hopeless(self) -> bool:
@@ -77,8 +89,9 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: 
         return _nothing(root, head, in_files)  # what the other files lack now is no mistake of theirs
     written_cameras = read_cameras(root, environ)
     cameras, in_cameras = sound_cameras(written_cameras)
+    brokers = read_brokers(root, head.device, environ if api_keys else None)
     names = root.map["streams"].map if root.get("streams") else {}
-    around = Around(head.device, written_cameras, environ, secrets=api_keys, now=now)
+    around = Around(head.device, written_cameras, brokers, environ, secrets=api_keys, now=now)
     drafts = {name: read_stream(root, name, around) for name in names}
 
     lacking = {name for name, draft in drafts.items() if api_keys and draft.node.get("api", "key") is None}
@@ -98,6 +111,7 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: 
         name: _ordered(root, [*(p for p in shared if _breaks(p, root, name, draft)), *draft.problems])
         for name, draft in drafts.items()
     }
+    in_brokers = [problem for broker in brokers.values() for problem in broker.problems]
     own = [problem for draft in drafts.values() for problem in draft.problems]
     return Loaded(
         device=head.device,
@@ -113,10 +127,12 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: 
             for name, camera in cameras.items()
             if not any(problem.within("cameras", name) for problem in as_written)
         },
-        problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_defaults, *no_key, *own]),
+        brokers=_sound_brokers(brokers, as_written),
+        problems=_ordered(root, [*shared, *head.idle, *in_cameras, *in_brokers, *in_defaults, *no_key, *own]),
         broken={name: problems for name, problems in broken.items() if problems},
-        secrets=_secrets([key, *keys.values()], written_cameras.values(), drafts.values()),
+        secrets=_secrets([key, *keys.values()], written_cameras.values(), brokers.values(), drafts.values()),
         limits=head.limits,
+        spool=head.spool,
         warnings=_ordered(root, [w for d in drafts.values() if d.transport for w in d.transport.warnings]),
     )
 
@@ -132,12 +148,23 @@ def _nothing(root: Node, head: Head, problems: list[Problem]) -> Loaded:
         key=None,
         streams={},
         cameras={},
+        brokers={},
         problems=told,
         broken=dict.fromkeys(root.map["streams"].map if root.get("streams") else (), told),
         secrets=(),
         limits=head.limits,
+        spool=head.spool,
         warnings=(),
     )
+
+
+def _sound_brokers(drafts: Mapping[str, BrokerDraft], as_written: Iterable[Problem]) -> dict[str, BrokerConfig]:
+    wrong = {name for name in drafts for problem in as_written if problem.within("brokers", name)}
+    return {
+        name: draft.config
+        for name, draft in drafts.items()
+        if draft.config is not None and not draft.problems and name not in wrong
+    }
 
 
 def _own_key(draft: Draft, environ: Mapping[str, str]) -> Secret | None:
@@ -148,12 +175,17 @@ def _own_key(draft: Draft, environ: Mapping[str, str]) -> Secret | None:
 
 
 def _secrets(
-    keys: Iterable[Secret | None], cameras: Iterable[CameraDraft], drafts: Iterable[Draft]
+    keys: Iterable[Secret | None],
+    cameras: Iterable[CameraDraft],
+    brokers: Iterable[BrokerDraft],
+    drafts: Iterable[Draft],
 ) -> tuple[Secret, ...]:
     found = [*keys, *(secret for camera in cameras for secret in camera.secrets)]
+    found += [secret for broker in brokers for secret in broker.secrets]
     for draft in drafts:
         found += draft.camera.secrets if draft.camera else ()
         found += draft.transport.secrets if draft.transport else ()
+        found += [secret for sink in draft.sinks for secret in sink.secrets]
     return tuple(dict.fromkeys(secret for secret in found if secret))
 
 
@@ -161,9 +193,11 @@ def _breaks(problem: Problem, root: Node, name: str, draft: Draft) -> bool:
     """Whether a mistake that no single stream made keeps this one from running."""
     if problem.within("streams", name) or (draft.camera_name and problem.within("cameras", draft.camera_name)):
         return True
+    if any(problem.within("brokers", broker) for broker in draft.brokers):
+        return True
     first = problem.key.partition(".")[0]
     written_in = root.map["streams"].map[name].mark.file
-    return first not in ("streams", "cameras") and (
+    return first not in files.CONTINUED and (
         problem.file in (root.mark.file, written_in) or problem.file.startswith("$")
     )
 

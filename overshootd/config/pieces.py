@@ -39,6 +39,43 @@ def _without_control(path: str) -> str:
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_without_control)]
 
 
+def _topic(text: str) -> str:
+    """What may stand in a topic that is published to (MQTT 3.1.1, 1.5.3 and 4.7.1; brokers cut off whoever sends
+    else)."""
+    if "+" in text or "#" in text:
+        raise PydanticCustomError(
+            "topic", "+ and # stand for many topics, and nothing can be published there; remove them"
+        )
+    if CONTROL.search(text) or NO_CHARACTER.search(text):
+        raise PydanticCustomError("topic", "a topic with a control character in it; remove it")
+    return text
+
+
+NO_CHARACTER = re.compile(
+    f"[\ufdd0-\ufdef{''.join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))}]"
+)
+"""Code points that Unicode keeps from being characters."""
+
+Topic = Annotated[str, AfterValidator(_topic), Field(json_schema_extra={"pattern": "^[^+#]*$"})]
+
+
+def _topic_levels(text: str) -> str:
+    """A part of a topic, to which more is added behind a slash."""
+    if re.search(r"[\s{}]", text) or not text:
+        raise PydanticCustomError("topic", "expected words without blanks and braces, with a / between them")
+    if text.startswith(("/", "$")) or text.endswith("/"):
+        raise PydanticCustomError("topic", "begins with a letter or digit, and ends without a slash")
+    return text
+
+
+TopicPrefix = Annotated[
+    str,
+    Field(max_length=1000, json_schema_extra={"pattern": "^[^+#\\s{}]+$"}),
+    AfterValidator(_topic),
+    AfterValidator(_topic_levels),
+]
+
+
 class SecretRef(Model):
     """Where a secret is kept: exactly one of the three. The secret itself never stands in the file."""
 
@@ -59,9 +96,10 @@ class SecretRef(Model):
             raise PydanticCustomError(
                 "secret_literal", f"no secret stands in this file; say where it is kept: {SECRET_WAYS}"
             )
-        if len(data) != 1 or not data.keys() <= {"credential", "file", "env"}:
+        given = {key: value for key, value in data.items() if value is not None}
+        if len(given) != 1 or not given.keys() <= {"credential", "file", "env"}:
             raise PydanticCustomError("secret_shape", f"give exactly one of {SECRET_WAYS}")
-        return data
+        return given
 
 
 EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]

@@ -7,7 +7,6 @@ itself (see `model`) is left alone here.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -26,7 +25,6 @@ from overshootd.config.tree import Node
 MAX_TOKENS_PER_SECOND = 128
 MIN_CLIP_FRAMES = 3
 MAX_STREAMS_PER_KEY = 5
-PLACEHOLDERS = ("stream", "device")
 
 
 def stream_problems(stream: Node) -> Iterator[Problem]:
@@ -38,9 +36,6 @@ def stream_problems(stream: Node) -> Iterator[Problem]:
         yield from schema_problems(schema)
     yield from view_problems(stream, stream.get("camera"))
     yield from _passthrough(stream)
-    for sink in (stream.get("sinks") or stream).items:
-        yield from _sink_path(sink)
-    yield from _doubled_sinks(stream)
 
 
 def _number(node: Node | None, low: float, high: float) -> float | None:
@@ -136,37 +131,18 @@ def _gives_no_h264(camera: Node) -> str | None:
     return None
 
 
-def _sink_path(sink: Node) -> Iterator[Problem]:
-    path = sink.get("path")
-    if path is None or not isinstance(path.value, str):
-        return
-    yield from placeholder_problems(path, PLACEHOLDERS)
-    if os.path.isdir(path.value):
-        yield path.problem(
-            f"{path.value} is a directory; expected a file, such as {path.value.rstrip('/')}/{{stream}}.jsonl"
-        )
-
-
 def placeholder_problems(node: Node, known: Collection[str]) -> Iterator[Problem]:
     """Words in braces that nothing is filled in for."""
     for word in re.findall(r"\{([^{}]*)\}", node.value) if isinstance(node.value, str) else ():
         if word not in known:
             near = close_match(word, known)
-            right = f"did you mean {{{near}}}?" if near else f"there are {{{'} and {'.join(known)}}}"
+            right = f"did you mean {{{near}}}?" if near else f"there are {_all_of(known)}"
             yield node.problem(f"{{{word}}} is not filled in; {right}")
 
 
-def _doubled_sinks(stream: Node) -> Iterator[Problem]:
-    """One file named twice by one stream. Several streams may share a file: every record names its stream."""
-    files: set[str] = set()
-    for sink in (stream.get("sinks") or stream).items:
-        path = sink.get("path")
-        if path is None or not isinstance(path.value, str):
-            continue
-        file = os.path.normpath(path.value)
-        if file in files:
-            yield path.problem(f"this stream writes {path.value} already; remove one of the two sinks")
-        files.add(file)
+def _all_of(words: Collection[str]) -> str:
+    *most, last = (f"{{{word}}}" for word in words)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def too_many(streams: Mapping[str, tuple[Node, Secret | None]]) -> Iterator[tuple[str, Problem]]:

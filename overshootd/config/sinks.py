@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
-from overshootd.config.pieces import FilePath, Model, SecretRef
-
-Topic = Annotated[str, Field(pattern=r"^[^+#\x00]*$")]
+from overshootd.config.pieces import FilePath, Model, SecretRef, Topic
+from overshootd.errors import ConfigError
 
 
 class SinkBase(Model):
@@ -38,6 +39,12 @@ class FileSink(SinkBase):
     """With less than so many megabytes free on its filesystem the oldest of the older files are deleted. 0: never."""
 
 
+def _not_empty(topic: str) -> str:
+    if not topic:
+        raise PydanticCustomError("topic", "is empty")
+    return topic
+
+
 class MqttSink(SinkBase):
     """Records published to a broker, one JSON object a message, QoS 1."""
 
@@ -45,7 +52,7 @@ class MqttSink(SinkBase):
     """Kind of sink."""
     broker: str = Field(min_length=1)
     """A name from `brokers`."""
-    topic: Topic = "{base_topic}/{device}/{stream}/result"
+    topic: Annotated[Topic, AfterValidator(_not_empty)] = "{base_topic}/{device}/{stream}/result"
     """Where records are published, not retained; {base_topic}, {device} and {stream} are filled in."""
     last_topic: Topic = "{base_topic}/{device}/{stream}/last"
     """Where the newest result is retained, filled in likewise. Empty: nowhere."""
@@ -56,8 +63,8 @@ class WebhookSink(SinkBase):
 
     type: Literal["webhook"]
     """Kind of sink."""
-    url: str = Field(pattern=r"^https?://\S+$", examples=["https://example.com/hooks/camera"])
-    """Where to; no password in it."""
+    url: str = Field(pattern=r"^\S+$", examples=["https://example.com/hooks/camera"])
+    """Where to: https:// or http://, with no login in it."""
     secret: SecretRef | None = None
     """The key of the signature in the header webhook-signature (standardwebhooks.com), by reference. Default: none."""
     headers: Mapping[str, SecretRef] = {}
@@ -86,3 +93,18 @@ SinkConfig = Annotated[
     | Annotated[StdoutSink, Tag("<stdout>")],
     Discriminator(_sink_tag),
 ]
+
+_ADAPTER: TypeAdapter[SinkConfig] = TypeAdapter(SinkConfig)
+
+
+def sink_config(text: str) -> SinkConfig:
+    """What `model_dump_json` wrote, by this release or another; keys that only a newer one knows are left out.
+
+    Raises ConfigError for what nobody can be rebuilt from any more. It shows no value: a URL may hold a password.
+    """
+    try:
+        return _ADAPTER.validate_json(text, extra="ignore")
+    except ValidationError as error:
+        wrong = sorted({".".join(str(key) for key in detail["loc"]) for detail in error.errors(include_input=False)})
+        told = ", ".join(re.sub(r"<\w*>\.?", "", key) or "type" for key in wrong)
+        raise ConfigError(f"a sink that another release described, which this one cannot read ({told})") from None

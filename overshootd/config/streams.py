@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from overshootd.config.broker_draft import BrokerDraft
 from overshootd.config.camera_draft import CameraDraft, read_camera
 from overshootd.config.cameras import CameraConfig
 from overshootd.config.explain import NAME_RULE, not_known, validate
 from overshootd.config.model import NAME, ClipProcessing, NamedCamera, StreamBase, StreamConfig, WrittenStream
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute, stream_problems
+from overshootd.config.rules import stream_problems
 from overshootd.config.secret import Secret
+from overshootd.config.sink_draft import SinkDraft, Surroundings, brokers_of, read_sinks
 from overshootd.config.sinks import FileSink
 from overshootd.config.transport_draft import TransportDraft, read_transport
 from overshootd.config.tree import Node, merge
@@ -26,6 +28,7 @@ class Draft:
     node: Node
     camera_name: str | None
     camera: CameraDraft | None
+    sinks: list[SinkDraft]
     transport: TransportDraft | None
     written: WrittenStream | None
     problems: list[Problem]
@@ -35,6 +38,11 @@ class Draft:
         """Whether it is to run. One that is broken is too: mended, it would."""
         enabled = self.node.get("enabled")
         return enabled is None or enabled.value is True
+
+    @property
+    def brokers(self) -> frozenset[str]:
+        """The names of the brokers that its sinks publish to, sound or not."""
+        return brokers_of(self.sinks)
 
     def resolved(self, name: str, key: Secret | None, state_dir: Path) -> StreamConfig:
         """What runs. Only for a draft without a problem."""
@@ -71,7 +79,7 @@ def bad_names(root: Node) -> list[Problem]:
     """Names that could not stand in a file name or a topic."""
     return [
         child.key_problem(NAME_RULE)
-        for kind in ("cameras", "streams")
+        for kind in ("brokers", "cameras", "streams")
         for name, child in (root.get(kind) or Node({}, root.mark)).map.items()
         if not re.fullmatch(NAME, name)
     ]
@@ -85,7 +93,8 @@ def read_defaults(root: Node) -> list[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What streams are read with: the name of this device, its cameras, where secrets may be, and the time.
+    """What streams are read with: the name of this device, its cameras and brokers, where secrets may be, and
+    the time.
 
     `secrets` is False where none of a stream's own may be read (a camera's are its camera's). `now` is in seconds since
     the epoch; None where nothing depends on it.
@@ -93,6 +102,7 @@ class Around:
 
     device: str
     cameras: Mapping[str, CameraDraft]
+    brokers: Mapping[str, BrokerDraft]
     environ: Mapping[str, str]
     secrets: bool
     now: float | None
@@ -114,29 +124,24 @@ def read_stream(root: Node, name: str, around: Around) -> Draft:
     if camera:
         node = node.having(camera=camera.node)
         problems += camera.problems
-    if (sinks := node.get("sinks")) and sinks.items:
-        filled = tuple(_sink_filled(sink, name, around.device) for sink in sinks.items)
-        node = node.having(sinks=replace(sinks, value=filled))
+    written_sinks = node.get("sinks")
+    environ = around.environ if around.secrets else None
+    sinks = read_sinks(written_sinks, Surroundings(name, around.device, around.brokers, environ))
+    if written_sinks and sinks:
+        node = node.having(sinks=replace(written_sinks, value=tuple(sink.node for sink in sinks)))
+        problems += [problem for sink in sinks for problem in sink.problems]
     transport = None
     if written_transport := node.get("transport"):
         names = {"device": around.device, "stream": name}
-        transport = read_transport(written_transport, names, around.environ if around.secrets else None, around.now)
+        transport = read_transport(written_transport, names, environ, around.now)
         node = node.having(transport=transport.node)
         problems += transport.problems
     problems += stream_problems(node)
     written, wrong = validate(WrittenStream, node, ("streams", name))
-    return Draft(node, camera_name, camera, transport, written, problems + wrong)
+    return Draft(node, camera_name, camera, sinks, transport, written, problems + wrong)
 
 
 def _no_camera(name: str, cameras: Mapping[str, CameraDraft]) -> str:
     if not cameras:
         return "no camera of this name; there is none under `cameras`"
     return not_known("camera under `cameras`", name, cameras)
-
-
-def _sink_filled(sink: Node, stream: str, device: str) -> Node:
-    path = sink.get("path")
-    if path is None or not isinstance(path.value, str) or not path.value:
-        return sink
-    filled = path.value.replace("{stream}", stream).replace("{device}", device)
-    return sink.having(path=replace(path, value=absolute(filled, path.mark.file)))

@@ -11,7 +11,6 @@ from overshootd.config.fingerprint import stream_fingerprint
 from overshootd.config.model import (
     ApiConfig,
     ClipProcessing,
-    FileSink,
     FrameProcessing,
     InferenceConfig,
     PublishConfig,
@@ -19,6 +18,7 @@ from overshootd.config.model import (
 )
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
+from overshootd.config.sinks import FileSink, MqttSink
 from overshootd.config.transports import (
     AutoTransport,
     IceServerConfig,
@@ -118,7 +118,7 @@ def test_what_stays_on_this_device_does_not_count(
         "publish": PublishConfig(fps=fps),
         "camera": TestCamera(type="test", fps=5.0),
         "camera_name": "yard",
-        "sinks": (FileSink(type="file", path="/x"),),
+        "sinks": (FileSink(type="file", path="/x"), MqttSink(type="mqtt", broker="home")),
         "key": Secret("other"),
     }
     assert word(stream(**asked(keys), **here)) == word(stream(**asked(keys)))

@@ -9,11 +9,16 @@ import pytest
 
 from overshootd.config.cameras import FileCamera, TestCamera
 from overshootd.config.load import load
-from overshootd.config.model import ClipProcessing, FrameProcessing
+from overshootd.config.model import ClipProcessing, FrameProcessing, StreamConfig
 from overshootd.config.secret import Secret
+from overshootd.config.sinks import FileSink
 from tests.unit.config.texts import CLIP, GOOD, KEY, STREAM, Load
 
 BAD = STREAM.replace("seconds: 2", "seconds: 75")
+
+
+def paths(stream: StreamConfig) -> list[str]:
+    return [sink.path for sink in stream.sinks if isinstance(sink, FileSink)]
 
 
 def test_a_stream_is_filled_in_to_the_last_value(load_text: Load) -> None:
@@ -60,18 +65,18 @@ def test_defaults_are_merged_under_every_stream_and_lists_append(load_text: Load
     )
     stream = loaded.streams["s"]
     assert stream.labels == {"site": "f12", "floor": "2"}
-    assert [sink.path for sink in stream.sinks] == ["/a", "/b"]
+    assert paths(stream) == ["/a", "/b"]
     assert stream.inference.model == "m"
 
 
 def test_null_takes_a_default_away(load_text: Load) -> None:
     loaded = load_text("defaults: {sinks: [{type: file, path: /a}]}\n" + GOOD + "    sinks:\n")
-    assert [sink.path for sink in loaded.streams["s"].sinks] == ["/var/lib/overshootd/results/s.jsonl"]
+    assert paths(loaded.streams["s"]) == ["/var/lib/overshootd/results/s.jsonl"]
 
 
 def test_a_stream_without_a_sink_keeps_its_results_in_the_state_directory(load_text: Load) -> None:
     loaded = load_text("state_dir: /srv/state\n" + GOOD)
-    assert [sink.path for sink in loaded.streams["s"].sinks] == ["/srv/state/results/s.jsonl"]
+    assert paths(loaded.streams["s"]) == ["/srv/state/results/s.jsonl"]
 
 
 def test_paths_are_filled_in_and_start_where_their_file_is(load_text: Load, tmp_path: Path) -> None:
@@ -81,7 +86,7 @@ def test_paths_are_filled_in_and_start_where_their_file_is(load_text: Load, tmp_
     loaded = load_text("device: {name: pi}\nstate_dir: state\n" + text + sinks)
     stream = loaded.streams["s"]
     assert stream.camera == FileCamera(type="file", path=f"{tmp_path}/film.mp4")
-    assert [sink.path for sink in stream.sinks] == [f"{tmp_path}/pi/s.jsonl", "/x/y"]
+    assert paths(stream) == [f"{tmp_path}/pi/s.jsonl", "/x/y"]
     assert loaded.state_dir == tmp_path / "state"
 
 
@@ -128,7 +133,14 @@ def test_a_double_key_deep_in_a_stream_breaks_it(load_text: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    "mistake", ["cameras: {unused: {type: nonsense}}", "brokers: {}", "nonsense: 1", "limits: {memory_mb: 1}"]
+    "mistake",
+    [
+        "cameras: {unused: {type: nonsense}}",
+        "brokers: {unused: {url: x}}",
+        "nonsense: 1",
+        "limits: {memory_mb: 1}",
+        "spool: {max_mb: 0}",
+    ],
 )
 def test_a_mistake_that_concerns_no_stream_breaks_none(load_text: Load, mistake: str) -> None:
     loaded = load_text(f"{mistake}\n{GOOD}")

@@ -1,0 +1,27 @@
+"""Secrets read anew by whoever needs them, for they are changed while the daemon runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from overshootd.config.credentials import read_password
+from overshootd.config.pieces import SecretRef
+from overshootd.config.secret import Secret
+
+Reveal = Callable[[SecretRef], Secret]
+"""Reads the secret where it is kept now. Blocking, but of a small local file. Raises ConfigError."""
+
+
+def revealer(environ: Mapping[str, str], hide: Callable[[Secret], None]) -> Reveal:
+    """For references of a configuration that was loaded, whose paths are absolute.
+
+    `hide` masks each value before anybody has it.
+    """
+
+    def reveal(ref: SecretRef) -> Secret:
+        secret = read_password(ref, Path("/"), environ)
+        hide(secret)
+        return secret
+
+    return reveal
