@@ -18,8 +18,7 @@ from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
 from overshootd.contracts import Sink
-from overshootd.errors import ConfigError, Refused, Transient, Unreachable
-from overshootd.sinks.answers import Rejected
+from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
 from overshootd.sinks.record import encode
 from overshootd.sinks.webhook import BACKLOG_WINDOW, WebhookSink
 from tests.integration.authority import Authority
@@ -255,6 +254,18 @@ async def test_a_record_that_is_never_taken_is_told_once_all_others_are(receiver
             with pytest.raises(Rejected, match="it does not take this record"):
                 await sink.deliver(lines(0, 10), backlog=True)
     assert Counter(receiver.came) == dict.fromkeys(lines(0, 10), 1) | {lines(2, 3)[0]: 2}
+
+
+async def test_what_was_taken_is_not_sent_again_by_whichever_lane(receiver: Receiver) -> None:
+    """As a delivery does that looks for the one record that is refused."""
+    receiver.answers = [web.Response(), web.Response(), web.Response(status=400)]
+    async with sink_to(receiver.url) as sink:
+        with pytest.raises(Rejected):
+            await sink.deliver(lines(0, 3))
+        for number in range(3):
+            await sink.deliver(lines(number, number + 1), backlog=True)
+        await sink.deliver(lines(0, 3), backlog=True)
+    assert len(receiver.came) == 4
 
 
 async def test_a_secret_that_was_rotated_is_read_again_and_nothing_waits(receiver: Receiver) -> None:

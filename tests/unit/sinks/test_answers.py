@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.errors import Refused, Transient
-from overshootd.sinks.answers import Answer, Rejected, failure
+from overshootd.errors import Refused, Rejected, Transient
+from overshootd.sinks.answers import Answer, failure
 
 WHERE = "https://example.com/hook"
 
@@ -42,6 +42,11 @@ def test_each_status_has_one_meaning(statuses: tuple[int, ...], kind: type[objec
 def test_the_text_says_who_answers_what_and_what_helps(status: int, words: str) -> None:
     told = str(meant(status, "no\nsuch\x00 field", location="https://elsewhere/x"))
     assert told == f"{WHERE} answers with HTTP {status} (no such field): {words}"
+
+
+def test_only_a_conflict_is_certain_for_a_person_may_mend_what_the_others_say() -> None:
+    rejected = {status: meant(status) for status in (400, 409, 413, 422)}
+    assert {status for status, error in rejected.items() if isinstance(error, Rejected) and error.certain} == {409}
 
 
 def test_a_long_answer_is_told_in_part() -> None:
