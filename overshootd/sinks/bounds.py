@@ -1,5 +1,5 @@
-"""How much the spool may hold, in bytes and in time. What is too much goes oldest first over all streams; nothing has to
-be scanned for it. Runs in the disk's thread."""
+"""How much the spool may hold, in bytes and in time. What is too much goes oldest first over all streams, and nothing
+has to be scanned for it. Runs in the disk's thread."""
 
 from __future__ import annotations
 

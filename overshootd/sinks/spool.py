@@ -134,24 +134,10 @@ class Spool:
         self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
         return self._cursors[stream]
 
-    def _stored(self, entry: Entry) -> int:
-        """In the disk's thread: what waits was stored by the job of an earlier one, or is now, all of it."""
-        if not entry.done:
-            together = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
-            try:
-                self._store.append(together)
-            except Exception as error:
-                for other in together:
-                    other.seq, other.error = None, error
-                raise
-        if entry.error is not None:
-            raise entry.error
-        assert entry.seq is not None
-        return entry.seq
-
     async def strangers(self, known: Collection[str], named: Collection[str]) -> dict[str, dict[str, str]]:
         """What streams that are not `known` still have to deliver: by stream, the sinks that lack something, each with
-        its configuration as JSON. Those that are not even `named` and lack nothing are forgotten. Raises SpoolError."""
+        its configuration as JSON (empty where an older overshootd kept none). Those that are not even `named` and lack
+        nothing are forgotten. Raises SpoolError."""
         return await self._disk.run(self._store.strangers, known, named)
 
     async def within(self, function: Callable[[Connection], T]) -> T:
@@ -160,11 +146,6 @@ class Spool:
         done = await self._disk.run(self._store.within, function)
         self._dirty.set()
         return done
-
-    async def waiting(self, known: Collection[str]) -> dict[str, dict[str, str]]:
-        """What streams that are not `known` still have to deliver: by stream, the sinks that lack some of its records,
-        each with its configuration as JSON (empty where an older overshootd kept none). Raises SpoolError."""
-        return await self._disk.run(self._store.waiting, known)
 
     async def forget(self, stream: str) -> None:
         """The stream is gone: drop its records and cursors. Raises SpoolError."""

@@ -168,22 +168,23 @@ class Store:
             self._purged[name] = bound
             return False
 
-    def waiting(self, known: Collection[str]) -> dict[str, dict[str, str]]:
-        """What streams that are not `known` still have to deliver: by stream, the sinks that lack some of its records,
-        each with its configuration as JSON (empty where a spool of version 1 kept none). A stream that has nothing to
-        deliver any more is forgotten."""
+    def strangers(self, known: Collection[str], named: Collection[str]) -> dict[str, dict[str, str]]:
+        """What streams that are not `known` still have to deliver: by stream, the sinks that lack something, each with
+        its configuration as JSON (empty where a spool of version 1 kept none). Those that are not even `named` and lack
+        nothing are forgotten."""
         found: dict[str, dict[str, str]] = {}
         with self._use() as connection:
             for (name,) in connection.execute("SELECT name FROM streams ORDER BY id").fetchall():
-                if name not in known:
-                    stream = self._stream(connection, name)
-                    sinks = places(connection, stream.id)
-                    found[name] = {
-                        sink: place.config for sink, place in sinks.items() if owed(connection, stream, place.has)
-                    }
-                    if sinks and not found[name]:
-                        self._forget(connection, name)
-        return {name: sinks for name, sinks in found.items() if sinks}
+                if name in known:
+                    continue
+                stream = self._stream(connection, name)
+                sinks = places(connection, stream.id)
+                lacking = {sink: place.config for sink, place in sinks.items() if owed(connection, stream, place.has)}
+                if lacking:
+                    found[name] = lacking
+                elif sinks and name not in named:
+                    self._forget(connection, name)
+        return found
 
     def forget(self, name: str) -> None:
         """The stream is gone: drop its records and cursors. Its numbers are remembered, should it come back."""
@@ -196,7 +197,7 @@ class Store:
             return function(connection)
 
     def tend(self) -> None:
-        """What is too old is dropped, and a file that is nearly empty made small. Nothing is written where neither is."""
+        """Drop what is too old, and make a file small that is nearly empty. Nothing is written where neither is."""
         with self._use() as connection:
             wall = self._wall()
             if wall is not None:  # a clock that begins at 1970, or leaps to today, must drop nothing
@@ -267,59 +268,6 @@ class Store:
             self._streams[name] = stream
         return self._streams[name]
 
-    def _check_size(self, connection: Connection) -> None:
-        self._unchecked = 0
-        while (used := self._used(connection)) > self._bounds.bytes and self._drop_oldest(connection):
-            self._full.bad(f"more than {self._bounds.bytes // 1_000_000} MB wait: the oldest records are dropped")
-        if used < ROOM * self._bounds.bytes:
-            self._full.good()
-        first = oldest(self._firsts(connection))
-        self._now = SpoolNow(used, self._bounds.bytes, first.at if first else None, self._dropped)
-
-    def _used(self, connection: Connection) -> int:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        return int(pages) * PAGE_SIZE - self._free(connection)
-
-    def _free(self, connection: Connection) -> int:
-        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) * PAGE_SIZE
-
-    def _firsts(self, connection: Connection) -> list[First]:
-        query = "SELECT at FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
-        found = []
-        for (number,) in connection.execute("SELECT id FROM streams").fetchall():
-            first = connection.execute(query, _rows(number)).fetchone()
-            if first is not None:
-                found.append(First(number, first[0]))
-        return found
-
-    def _drop_oldest(self, connection: Connection) -> bool:
-        """One batch. False when there is nothing."""
-        first = oldest(self._firsts(connection))
-        if first is not None:
-            self._drop(connection, first.stream, None)
-        return first is not None
-
-    def _drop_older(self, connection: Connection, than: float) -> bool:
-        """One batch of each stream; whether there was any."""
-        late = [first for first in self._firsts(connection) if first.at is not None and first.at < than]
-        for first in late:
-            self._drop(connection, first.stream, than)
-            self._old.bad(f"records wait for longer than {self._bounds.seconds / 86400:g} days: they are dropped")
-        return bool(late)
-
-    def _drop(self, connection: Connection, number: int, than: float | None) -> None:
-        low, high = _rows(number)
-        choose = "SELECT id FROM records WHERE id BETWEEN ? AND ? AND (? IS NULL OR at < ?) ORDER BY id LIMIT ?"
-        rows = [row for (row,) in connection.execute(choose, (low, high, than, than, DROP_ROWS)).fetchall()]
-        floor = "SELECT min(seq) FROM cursors WHERE stream = ?"
-        (had,) = connection.execute(floor, (number,)).fetchone()
-        with transaction(connection):
-            connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (rows[-1] - low, number))
-            connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
-        if had is not None:
-            self._dropped += sum(row - low > had for row in rows)
-
     @contextmanager
     def _use(self) -> Iterator[Connection]:
         try:
@@ -346,11 +294,6 @@ class Store:
             stream = self._stream(connection, name)
             stream.head = (stream.head // JUMP + 1) * JUMP
             connection.execute("UPDATE streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
-
-
-def _rows(number: int) -> tuple[int, int]:
-    """The ids of all records that a stream can have, the first and the last."""
-    return number << SEQ_BITS, (number + 1 << SEQ_BITS) - 1
 
 
 def _insert(connection: Connection, stream: Stream, make: Make, at: int | None) -> int | Exception:

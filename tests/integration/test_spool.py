@@ -22,7 +22,7 @@ from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME, Spool
-from overshootd.sinks.store import Entry, Store
+from overshootd.sinks.store import Store
 from tests.integration.sink_lab import RememberingLog
 
 ROOT = Path(__file__).parents[2]
@@ -75,10 +75,9 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(stream=streams, texts=st.lists(st.binary(max_size=1500), min_size=1, max_size=6))
     def append(self, stream: str, texts: list[bytes]) -> None:
-        entries = [Entry(stream, lambda seq, text=text: b"%d %s" % (seq, text), None) for text in texts]  # type: ignore[misc]
-        self.store.append(entries)
-        for entry, text in zip(entries, texts, strict=True):
-            seq = entry.seq or 0
+        makes = [(stream, lambda seq, text=text: b"%d %s" % (seq, text)) for text in texts]
+        for seq, text in zip(self.store.append_all(makes), texts, strict=True):
+            assert isinstance(seq, int)
             assert seq > max(self.numbers[stream], default=0)
             self.numbers[stream].add(seq)
             self.model.lines[stream].append((seq, b"%d %s" % (seq, text)))

@@ -13,7 +13,7 @@ import pytest
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.sinks import database
 from overshootd.sinks.spool import FILE_NAME
-from overshootd.sinks.store import Entry, Store
+from overshootd.sinks.store import Store
 from tests.integration.sink_lab import RememberingLog, foreign_directory, remount, small_filesystem, unprivileged
 
 
@@ -24,10 +24,7 @@ def open_store(directory: Path, log: RememberingLog | None = None) -> Store:
 
 
 def append(store: Store, count: int, size: int = 100) -> list[int]:
-    entries = [Entry("yard", lambda seq: b"%d" % seq + b"x" * size, None) for _ in range(count)]
-    for entry in entries:
-        store.append([entry])
-    return [entry.seq or 0 for entry in entries]
+    return [store.append("yard", lambda seq: b"%d" % seq + b"x" * size) for _ in range(count)]
 
 
 def read(store: Store) -> list[int]:
