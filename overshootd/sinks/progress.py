@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SPANS = 32
-"""Kept at most. The oldest beyond that are taken for undelivered: they go out twice, with the same `uid`."""
+SPANS = 128
+"""Kept at most, in some 2 kB. Beyond that the shortest are taken for undelivered: they go out twice, with the same
+`uid`. It takes a link that is too slow for so many jumps of the live lane (lanes.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Progress:
                 kept[-1] = (kept[-1][0], max(kept[-1][1], end))
             else:
                 kept.append((begin, end))
-        return Progress(floor, tuple(kept[-SPANS:]))
+        while len(kept) > SPANS:
+            kept.remove(min(kept[:-1], key=_length))  # never the newest, which has only begun
+        return Progress(floor, tuple(kept))
 
     def gap(self, head: int) -> tuple[int, int] | None:
         """The first `seq` to `head` that are not delivered yet, both ends included; None when all are."""
@@ -43,6 +46,10 @@ class Progress:
             at = max(at, last)
         return (at + 1, head) if at < head else None
 
+    def waiting(self, head: int) -> int:
+        """How many `seq` to `head` are not delivered yet."""
+        return max(head - self.floor, 0) - sum(max(min(last, head) - first + 1, 0) for first, last in self.spans)
+
     @property
     def top(self) -> int:
         """The highest that is delivered."""
@@ -53,7 +60,14 @@ class Progress:
         return json.dumps(self.spans, separators=(",", ":")) if self.spans else ""
 
 
+def _length(span: tuple[int, int]) -> int:
+    return span[1] - span[0]
+
+
 def progress(floor: int, text: str) -> Progress:
-    """The inverse of `Progress.text`. Raises ValueError."""
-    spans: Iterable[tuple[int, int]] = json.loads(text) if text else ()
-    return Progress(floor, tuple((int(first), int(last)) for first, last in spans))
+    """The inverse of `Progress.text`. Of spans that make no sense none counts: they are delivered once more."""
+    try:
+        spans: Iterable[tuple[int, int]] = json.loads(text) if text else ()
+        return Progress(floor, tuple((int(first), int(last)) for first, last in spans))
+    except (ValueError, TypeError):
+        return Progress(floor)
