@@ -7,7 +7,6 @@ their names say beside `credits_remaining_cents`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,9 @@ from typing import Any
 from overshootd.contracts import Spent
 
 NOTHING = Spent()
+
+MOST = 1e9
+"""Seconds, or cents. Nobody streams for thirty years, nor has ten million dollars there: more is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +48,4 @@ def _amount(value: object) -> float | None:
     """None for what makes no sense."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return float(value) if 0 <= value < math.inf else None
+    return float(value) if 0 <= value <= MOST else None

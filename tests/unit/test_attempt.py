@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, cast
 
@@ -11,13 +13,13 @@ from structlog.testing import CapturingLogger
 
 from overshootd import records
 from overshootd.config.model import StreamConfig
-from overshootd.contracts import AccessUnit, CaptureFormat, Due, Media, Wish
+from overshootd.contracts import AccessUnit, CaptureFormat, Due, Inference, Media, Spent, Wish
 from overshootd.controls import Control
-from overshootd.errors import CameraLost, Congested, StreamGone
+from overshootd.errors import CameraLost, Congested, Permanent, StreamGone, Transient
 from overshootd.route import Routes
 from overshootd.status import StreamState
 from overshootd.stream import Parts, attempt
-from tests.unit.attempt_parts import Api, NoLeftovers, Paths, Publisher, Publishers, Tally
+from tests.unit.attempt_parts import Api, NoLeftovers, OneSession, Paths, Publisher, Publishers, Tally
 
 UNIT = AccessUnit(b"", 1280, 720, True, 0)
 ENCODED = CaptureFormat(6.0, 1280, 720, encoded=True)
@@ -65,6 +67,8 @@ class Records:
 
     def asked(self, prompt: str) -> None:
         self.prompts.append(prompt)
+
+    async def result(self, inference: Inference, stream_id: str) -> None: ...
 
     def changed(self) -> None: ...
 
@@ -182,3 +186,102 @@ async def test_the_machines_encoder_is_asked_for_only_where_pictures_may_go_thro
     with pytest.raises(CameraLost):
         await ended(parts(Camera(camera), publishers, publish={"codec": codec}))
     assert (publishers.asked, publishers.plans[0].codec) == (asked, planned)
+
+
+# -- what is asked of it, and what it costs
+
+
+class Still(Camera):
+    """Is never lost, and gives nothing."""
+
+    async def next(self) -> Media:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # for ever
+
+
+def endless(**changes: object) -> Parts:
+    """Nothing of it fails."""
+    return parts(Still(replace(ENCODED, encoded=False)), Publishers(), **changes)
+
+
+@asynccontextmanager
+async def running(of: Parts) -> AsyncIterator[OneSession]:
+    """An attempt, and what it has at the API. Cancelled at the end."""
+    task = asyncio.create_task(attempt(of))
+    async with asyncio.timeout(5):
+        while not told(of):
+            assert not task.done()
+            await asyncio.sleep(0)
+        yield cast(Api, of.api).session
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def told(of: Parts) -> list[str]:
+    return cast(Records, of.records).prompts
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is looked at is of many kinds
+        await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_made_with_what_is_asked_of_it_and_not_what_is_configured() -> None:
+    both = endless()
+    both.control.set_prompt("Is it raining?")
+    async with running(both):
+        assert cast(Api, both.api).created[0].inference["prompt"] == "Is it raining?"
+        assert told(both) == cast(NoLeftovers, both.leftovers).prompts == ["Is it raining?"]
+
+
+async def test_another_prompt_reaches_the_running_stream_and_is_told_and_remembered() -> None:
+    both = endless()
+    async with running(both) as session:
+        both.control.set_prompt("Is it raining?")
+        await until(lambda: len(told(both)) == 2)
+    assert "prompt Is it raining?" in session.asked
+    assert told(both) == cast(NoLeftovers, both.leftovers).prompts == ["What is there?", "Is it raining?"]
+
+
+async def test_a_prompt_that_could_not_be_told_is_told_again() -> None:
+    both = endless()
+    async with running(both) as session:
+        session.takes_not.append(Transient("503", retry_after=0.01))
+        both.control.set_prompt("Is it raining?")
+        await until(lambda: len(told(both)) == 2)
+    assert told(both)[-1] == "Is it raining?"
+
+
+async def test_a_prompt_that_the_api_refuses_leaves_the_stream_with_the_one_that_it_has() -> None:
+    both = endless()
+    async with running(both) as session:
+        session.takes_not.append(Permanent("422 too long"))
+        both.control.set_prompt("Is it raining?")
+        await until(lambda: both.control.prompt == "What is there?")
+    assert told(both) == ["What is there?"]
+
+
+async def test_a_stream_that_is_gone_when_its_prompt_changes_is_made_anew_with_it() -> None:
+    both = endless()
+    session = cast(Api, both.api).session
+    session.takes_not.append(StreamGone("404"))
+    both.control.set_prompt("Is it raining?")
+    task = asyncio.create_task(attempt(both))
+    async with asyncio.timeout(5):
+        await until(lambda: told(both))
+        both.control.set_prompt("Is it snowing?")
+        with pytest.raises(StreamGone):
+            await task
+
+
+async def test_what_was_spent_sent_and_received_is_counted_to_the_end() -> None:
+    both = endless()
+    publisher = Publisher(bytes_sent=7000)
+    cast(Publishers, both.publishers).ready.append(publisher)
+    async with running(both) as session:
+        await session.inferences.put(Inference(0.0, {}, 640))
+        await until(lambda: "one" in cast(Tally, both.tally).counts)
+        session.spent = Spent(15.0, 0.3, 99.0)
+    count = cast(Tally, both.tally).counts["one"]
+    assert (count.seconds, count.cents, count.bytes_up) == (15.0, 0.3, 7000)
+    assert (count.bytes_down, count.received) == (640, 1)
+    assert 0 < count.due < 10, "of one each half second"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import CapturingLogger
 
+from overshootd.controls import Control
 from overshootd.errors import (
     CameraLost,
     OvershootdError,
@@ -22,7 +23,7 @@ from overshootd.errors import (
 from overshootd.records import Records
 from overshootd.status import LONGEST_LINE, State, StreamState, status_line
 from overshootd.stream import reason
-from overshootd.supervisor import StreamLife, delay
+from overshootd.supervisor import Pausable, StreamLife, delay
 from overshootd.systemd import Ending, meaning
 from tests.unit.attempt_parts import Paths
 
@@ -32,9 +33,11 @@ class Told:
 
     def __init__(self) -> None:
         self.state = StreamState()
+        self.entered: list[State] = []
 
     async def enter(self, state: State, why: str) -> None:
         self.state.state = state
+        self.entered.append(state)
 
 
 def longest(_low: float, high: float) -> float:
@@ -97,6 +100,107 @@ async def test_each_kind_of_failure_is_counted_by_itself() -> None:
 
     await Timed(attempt, cast(Records, Told()), Paths(), lambda: False, CapturingLogger()).run()
     assert waits[-1] == 0.0, "a stream that is gone is made anew at once"
+
+
+class Lives:
+    """Lives until it is told how to end. `ends`: how its lives ended; `let_go`: how often."""
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self.control, self.told = Control("Who?"), Told()
+        self.control.set_paused(paused)
+        self.begun, self.ended, self.let_go = asyncio.Semaphore(0), list[str](), 0
+        self.as_told: asyncio.Queue[State] = asyncio.Queue(9)
+
+    async def live(self) -> None:
+        self.begun.release()
+        try:
+            await self.told.enter(await self.as_told.get(), "so")
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)  # the DELETE
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("returned")
+
+    def give_up(self) -> None:
+        self.let_go += 1
+
+    def run(self) -> asyncio.Task[None]:
+        pausable = Pausable(self.live, self.control, cast(Records, self.told), self.give_up)
+        return asyncio.create_task(pausable.run())
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_pause_ends_the_stream_in_order_and_a_resumption_begins_it_anew() -> None:
+    lives = Lives()
+    async with asyncio.timeout(5):
+        running = lives.run()
+        await lives.begun.acquire()
+        lives.control.set_paused(True)
+        await settled()
+        assert (lives.ended, lives.told.state.state, lives.let_go) == (["cancelled"], State.PAUSED, 1)
+        lives.control.set_paused(False)
+        await lives.begun.acquire()
+        assert lives.told.entered == [State.PAUSED, State.STARTING]
+        await lives.as_told.put(State.ENDED)
+        await running
+
+
+async def test_a_stream_that_is_paused_at_the_start_is_not_begun_and_not_taken_up() -> None:
+    lives = Lives(paused=True)
+    running = lives.run()
+    await settled()
+    assert (lives.begun.locked(), lives.let_go, lives.told.entered) == (True, 1, [State.PAUSED])
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def test_a_stream_that_stopped_for_good_tries_again_with_another_prompt() -> None:
+    lives = Lives()
+    async with asyncio.timeout(5):
+        running = lives.run()
+        await lives.as_told.put(State.STOPPED)
+        await settled()
+        assert not running.done()
+        lives.control.set_prompt("What?")
+        await lives.as_told.put(State.ENDED)
+        await running
+    assert lives.ended == ["returned", "returned"]
+
+
+async def test_the_end_of_the_daemon_waits_until_a_stream_that_is_being_paused_has_closed() -> None:
+    lives = Lives()
+    async with asyncio.timeout(5):
+        running = lives.run()
+        await lives.begun.acquire()
+        lives.control.set_paused(True)
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+    assert (running.cancelled(), lives.ended) == (True, ["cancelled"])
+
+
+async def test_an_attempt_that_fails_in_the_moment_of_a_pause_is_followed_by_no_other() -> None:
+    """As above: a task group may forget that it was cancelled."""
+    lives, tried = Lives(), 0
+
+    async def attempt() -> None:
+        nonlocal tried
+        tried += 1
+        lives.control.set_paused(True)
+        raise Transient("its task group told of this alone")
+
+    life = StreamLife(attempt, cast(Records, lives.told), Paths(), lambda: lives.control.paused, CapturingLogger())
+    pausable = Pausable(life.run, lives.control, cast(Records, lives.told), lives.give_up)
+    running = asyncio.create_task(pausable.run())
+    await settled()
+    running.cancel()
+    await asyncio.wait([running])
+    assert (tried, lives.told.state.state) == (1, State.PAUSED)
 
 
 @given(st.integers(0, 10**9))
