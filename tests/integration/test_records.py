@@ -39,7 +39,7 @@ class Bench:
     records: Records = field(init=False)
 
     def __post_init__(self) -> None:
-        (self._cursor,) = self.spool.attach("yard", ["test"])
+        (self._cursor,) = self.spool.attach("yard", {"test": ""})
         self.records = Records(
             spool=self.spool,
             origin=Origin("pi", "yard", {}),
@@ -60,10 +60,11 @@ class Bench:
         await self.records.result(Inference(at, {"id": "1", "result": text, "ok": True}), "s1")
 
     async def stored(self, kind: str) -> list[dict[str, Any]]:
-        seq, lines = await self._cursor.read()
-        if lines:
-            self._cursor.given(seq)
-        self._seen.extend(json.loads(line) for line in lines)
+        await self._cursor.attach()
+        batch = await self._cursor.read(self._cursor.given.floor, self._cursor.head)
+        if batch.lines:
+            self._cursor.gave(batch)
+        self._seen.extend(json.loads(line) for line in batch.lines)
         return [record for record in self._seen if record["type"] == kind]
 
     _seen: list[dict[str, Any]] = field(default_factory=list)
