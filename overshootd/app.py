@@ -15,6 +15,7 @@ from overshootd.board import board
 from overshootd.clock import clock_synced
 from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
+from overshootd.config.reveal import revealer
 from overshootd.config.secret import Redactor
 from overshootd.contracts import Log
 from overshootd.control.address import listening_at
@@ -22,10 +23,14 @@ from overshootd.control.wire import Handler
 from overshootd.controls import KeptControls
 from overshootd.errors import ConfigError, SpoolError
 from overshootd.logs import open_log
+from overshootd.outlets import Outlets
 from overshootd.resolver import Resolver
 from overshootd.resume import ResumeStore
+from overshootd.sinks.choose import Ways
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
+from overshootd.sinks.stdout import Output
 from overshootd.sinks.tally import DayTally
 from overshootd.status import status_line
 from overshootd.systemd import Ending, Notifier, hold_signals, watch_signals
@@ -84,7 +89,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         closing.callback(resolver.close)
         disk = Disk()
         closing.push_async_callback(disk.close, DISK_SECONDS)
-        spool = Spool(loaded.state_dir, disk, log, sync_seconds=_sync_seconds(loaded))
+        spool = _spool(loaded, disk, log)
         closing.push_async_callback(_close_spool, spool, log)
         await _open_spool(spool, log, needed=any(stream.enabled for stream in loaded.streams.values()))
         notifier.status(status_line(states, {}))
@@ -96,11 +101,17 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         closing.push_async_callback(outside.close)
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
         controls = KeptControls(_prompts(loaded), loaded.state_dir, log, disk.run)
+        await controls.load()
         zone = None if loaded.timezone is None else ZoneInfo(loaded.timezone)
         tally = DayTally(spool.within, zone, clock_synced, log)
+        spool.before_sync = tally.flush
         closing.push_async_callback(_last_counts, tally, log)
         await tally.load()
-        daemon = Daemon(loaded, states, log, disk, spool, store, controls, tally, notifier.status, redactor.redact)
+        spool.before_sync = tally.flush
+        output = Output.of_process()
+        closing.push_async_callback(output.close, DISK_SECONDS)
+        outlets = _outlets(loaded, spool, disk, output, redactor, log)
+        daemon = Daemon(loaded, states, log, spool, outlets, store, controls, tally, notifier.status, redactor.redact)
         limit = loaded.limits.memory_mb or None
         status = Status(
             loaded.device,
@@ -111,8 +122,13 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
             limit,
             board=lambda: disk.run(board, loaded.state_dir),
             today=tally.today,
+            spool=lambda: spool.now,
+            brokers=lambda: outlets.broker_states,
+            sinks=lambda: outlets.sinks,
             paused=controls.paused_ones,
         )
+        outlets.announce(status, controls, redactor.redact)
+        controls.on_change(lambda _: outlets.changed())
         handlers: dict[str, Handler] = {
             "status": status,
             "snapshot": Pictures(loaded, daemon.feeds, daemon.cameras),
@@ -134,6 +150,29 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
 def _prompts(loaded: Loaded) -> dict[str, str]:
     """What the configuration asks of each stream that runs."""
     return {name: config.inference.prompt for name, config in loaded.streams.items() if config.enabled}
+
+
+def _outlets(loaded: Loaded, spool: Spool, disk: Disk, output: Output, redactor: Redactor, log: Log) -> Outlets:
+    reveal = revealer(os.environ, redactor.add)
+    brokers = {}
+    if loaded.brokers:
+        from overshootd.mqtt.broker import Broker  # aiomqtt, where it is needed
+
+        brokers = {name: Broker(name, config, loaded.device, reveal, log) for name, config in loaded.brokers.items()}
+    ways = Ways(loaded.device, disk, Space(log), output, brokers, reveal)
+    return Outlets(loaded, spool, ways, brokers, log)
+
+
+def _spool(loaded: Loaded, disk: Disk, log: Log) -> Spool:
+    return Spool(
+        loaded.state_dir,
+        disk,
+        log,
+        sync_seconds=_sync_seconds(loaded),
+        max_bytes=loaded.spool.max_mb * 1_000_000,
+        max_seconds=loaded.spool.max_days * 86400,
+        synced=clock_synced,
+    )
 
 
 def _sync_seconds(loaded: Loaded) -> float:

@@ -22,25 +22,19 @@ from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import Api, CameraState, Log, Paths, Publishers, Tally
 from overshootd.controls import KeptControls
-from overshootd.errors import ConfigError
 from overshootd.leftovers import Streams
+from overshootd.outlets import Outlets
 from overshootd.pacing import need, period
 from overshootd.records import Records
 from overshootd.resume import ResumeStore
 from overshootd.route import Routes
 from overshootd.sight import camera_of
-from overshootd.sinks.choose import sink_for
-from overshootd.sinks.delivery import Delivery
-from overshootd.sinks.disk import Disk
 from overshootd.sinks.record import Origin
 from overshootd.sinks.spool import Spool
 from overshootd.status import CameraNow, State, StreamState, status_line
 from overshootd.stream import Parts, attempt
 from overshootd.supervisor import Pausable, StreamLife
 from overshootd.systemd import Ending
-
-DRAIN_SECONDS = 2.0
-"""For the sinks to take what is there. With the 5 s that streams have to close, this fits the 9 s of the whole end."""
 
 
 def initial_states(loaded: Loaded) -> dict[str, StreamState]:
@@ -127,8 +121,8 @@ class Daemon:
         loaded: Loaded,
         states: Mapping[str, StreamState],
         log: Log,
-        disk: Disk,
         spool: Spool,
+        outlets: Outlets,
         store: ResumeStore,
         controls: KeptControls,
         tally: Tally,
@@ -139,8 +133,8 @@ class Daemon:
         self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
         self._states = states
         self._log = log
-        self._disk = disk
         self._spool = spool
+        self._outlets = outlets
         self._store = store
         self._controls = controls
         self._tally = tally
@@ -157,43 +151,18 @@ class Daemon:
         """Return when it was asked to end and all streams have closed and all sinks have what is there."""
         async with asyncio.TaskGroup() as tasks:
             syncing = tasks.create_task(self._spool.run(), name="spool")
-            deliveries = [delivery for name in self._enabled for delivery in await self._deliveries(name)]
-            delivering = [tasks.create_task(delivery.run()) for delivery in deliveries]
+            await self._controls.load()
+            await self._outlets.begin()
+            going_out = tasks.create_task(self._outlets.run(), name="outlets")
             await self._run_streams(asked, outside)
-            for delivery in deliveries:
-                delivery.stop(DRAIN_SECONDS)
-            if delivering:
-                await asyncio.wait(delivering)
+            self._outlets.stop()
+            await asyncio.wait([going_out])
             syncing.cancel()
-
-    # -- sinks
-
-    async def _deliveries(self, name: str) -> list[Delivery]:
-        sinks = [
-            (
-                config.sync_seconds,
-                sink_for(config, stream=name, device=self._loaded.device, disk=self._disk, log=self._log),
-            )
-            for config in self._enabled[name].sinks
-        ]
-        for _, sink in sinks:
-            try:
-                await sink.open()
-            except ConfigError as error:
-                self._log.error(str(error), stream=name)  # results wait in the spool; the sink is tried for ever
-        configs = [config.model_dump_json() for config in self._enabled[name].sinks]
-        cursors = self._spool.attach(name, dict(zip([sink.name for _, sink in sinks], configs, strict=True)))
-        log = self._log.bind(stream=name)
-        return [
-            Delivery(cursor, sink, log, sync_seconds=seconds)
-            for cursor, (seconds, sink) in zip(cursors, sinks, strict=True)
-        ]
 
     # -- cameras and streams
 
     async def _run_streams(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         cameras = self._cameras()
-        await self._controls.load()
         streams = Streams(self._store, self._fingerprint, outside.api, outside.paths, self._log)
         await streams.load(self._wanted())
         try:
@@ -335,3 +304,4 @@ class Daemon:
     def _changed(self) -> None:
         troubles = {name: camera.why for name, camera in self.cameras.items() if camera.why}
         self._tell(self._redact(status_line(self._states, troubles)))
+        self._outlets.changed()

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from overshootd.config.pieces import SecretRef
+from overshootd.config.secret import Secret
 from overshootd.config.sinks import FileSink as FileSinkConfig
+from overshootd.config.sinks import MqttSink as MqttSinkConfig
 from overshootd.config.sinks import SinkConfig
-from overshootd.contracts import Log, Sink
+from overshootd.config.sinks import StdoutSink as StdoutSinkConfig
+from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
+from overshootd.contracts import Broker, Log, Sink
+from overshootd.errors import ConfigError
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
+from overshootd.sinks.mqtt import MqttSink
+from overshootd.sinks.space import Space
+from overshootd.sinks.stdout import Output, StdoutSink
 
 
-def sink_for(config: SinkConfig, *, stream: str, device: str, disk: Disk, log: Log) -> Sink:
-    """The sink that `config` describes for this stream; nothing is opened yet."""
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What sinks share. `reveal` reads a secret where it is kept, and raises ConfigError."""
+
+    device: str
+    disk: Disk
+    space: Space
+    output: Output
+    brokers: Mapping[str, Broker]
+    reveal: Callable[[SecretRef], Secret]
+
+
+def sink_for(config: SinkConfig, stream: str, ways: Ways, log: Log) -> Sink:
+    """The sink that `config` describes for this stream; nothing is opened yet.
+
+    Raises ConfigError when its broker is configured no more.
+    """
     match config:
         case FileSinkConfig():
-            return FileSink(config, file_path(config.path, stream=stream, device=device), disk, log)
-        case _:
-            raise NotImplementedError(config.type)
+            path = file_path(config.path, stream=stream, device=ways.device)
+            return FileSink(config, path, ways.disk, log, ways.space)
+        case MqttSinkConfig():
+            if (broker := ways.brokers.get(config.broker)) is None:
+                raise ConfigError(f"there is no broker {config.broker} any more")
+            return MqttSink(config, broker)
+        case WebhookSinkConfig():
+            from overshootd.sinks.webhook import WebhookSink  # httpx, where it is needed
+
+            return WebhookSink(config, ways.reveal, log)
+        case StdoutSinkConfig():
+            return StdoutSink(ways.output)
 
 
 def file_path(template: str, *, stream: str, device: str) -> Path:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
         *("access", "contracts", "errors", "condition", "handoff", "h264", "ffmpeg", "wishes", "remedy"),
     },
     "api": {"contracts", "errors", "backoff", "condition", "remedy"},
-    "sinks": {"contracts", "errors", "backoff", "condition", "remedy"},
+    "sinks": {"contracts", "errors", "backoff", "condition", "remedy", "status"},
     "mqtt": {"", "contracts", "errors", "backoff", "condition", "status", "remedy"},
     "records": {"contracts", "errors", "backoff", "condition", "sinks", "status"},
     "ladder": {"contracts", "backoff", "status"},
@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "resolver": set(),
     "sight": {"contracts", "config", "pacing"},
     "pictures": {"contracts", "errors", "config", "status", "sight", "capture", "ffmpeg", "control"},
+    "outlets": {"", "contracts", "errors", "status", "config", "sinks", "mqtt"},
     "stream": {"contracts", "errors", "backoff", "controls", "meter", "pacing", "presence", "records", "route"},
     "supervisor": {"contracts", "errors", "backoff", "controls", "records", "status"},
     "control": {"", "contracts", "errors", "backoff", "board", "clock", "config", "condition", "memory", "status"},
@@ -76,6 +77,7 @@ MAY_IMPORT = {
         "capture",
         "publish",
         "api",
+        "outlets",
         "sinks",
     },
     "outside": {
@@ -85,7 +87,7 @@ MAY_IMPORT = {
     "app": {
         *("", "contracts", "errors", "status", "clock", "config", "logs", "systemd", "resume", "resolver", "memory"),
         *("controls", "board"),
-        *("sinks", "outside", "daemon", "pictures", "control"),
+        *("sinks", "mqtt", "outlets", "outside", "daemon", "pictures", "control"),
     },
     "simulator": {"backoff", "marker"},
     "demo": {"", "errors"},
@@ -113,6 +115,7 @@ MET_IN = {
     # the API, and webhooks: other authorities, other bounds, another life
     "httpx": {"api/http.py", "sinks/webhook.py"},
     "aiomqtt": {"mqtt/client.py"},
+    "paho": {"mqtt/client.py"},
     "pyroute2": {"network.py"},
     "websockets": {"api/socket.py"},
     "sqlite3": {"sinks/database.py"},
@@ -133,7 +136,9 @@ MET_IN = {
         f"config/{name}.py"
         for name in ("model", "pieces", "cameras", "transports", "brokers", "sinks", "secret", "explain")
     },
-    "pydantic_core": {f"config/{name}.py" for name in ("model", "pieces", "transports", "secret", "explain")},
+    "pydantic_core": {
+        f"config/{name}.py" for name in ("model", "pieces", "transports", "brokers", "sinks", "secret", "explain")
+    },
 }
 """A vendor package is imported where it is adapted, and nowhere else in the daemon. Where it is more than one module,
 the comment says why."""
