@@ -63,11 +63,11 @@ class Bed:
         return [one.stream_id for one in await self.store().load()]
 
     @asynccontextmanager
-    async def streams(self) -> AsyncIterator[Streams]:
+    async def streams(self, prompts: Mapping[str, str] | None = None) -> AsyncIterator[Streams]:
         store, log = self.store(), CapturingLogger()
         fingerprint = lambda name, prompt: self.wanted[name] + prompt  # noqa: E731 - it is what one is called with
         streams = Streams(store, fingerprint, lambda name: self.api, self.paths, log, clock=lambda: self.now)
-        await streams.load(dict.fromkeys(self.wanted, ""))
+        await streams.load(dict.fromkeys(self.wanted, "") if prompts is None else prompts)
         running = asyncio.create_task(streams.run())
         try:
             async with asyncio.timeout(10):
@@ -170,3 +170,44 @@ async def test_an_end_that_nobody_hears_is_bounded_and_remembered(tmp_path: Path
     async with bed.streams() as streams:
         await streams.end()
     assert await bed.remembered() == ["1"]
+
+
+async def test_what_is_asked_something_else_by_now_is_not_taken_up_but_deleted(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        assert streams.kept("one", "What?") is None
+        await streams.cleared()
+    assert (bed.api.deleted, await bed.remembered()) == (["1"], [])
+
+
+async def test_what_a_paused_stream_left_is_deleted_at_once(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams() as streams:
+        streams.let_go("one")
+        streams.let_go("one")
+        await streams.cleared()
+        assert streams.kept("one", "") is None
+    assert (bed.api.deleted, await bed.remembered()) == (["1"], [])
+
+
+async def test_a_stream_whose_prompt_changed_is_taken_up_with_that_one(tmp_path: Path) -> None:
+    bed = Bed(tmp_path)
+    async with bed.streams() as streams:
+        await streams.created("one", OneSession(), "native", "")
+        await streams.created("one", OneSession(), "native", "What?")
+    async with bed.streams({"one": "What?"}) as streams:
+        assert streams.kept("one", "What?") == ("1", "ws://nowhere")
+        await streams.created("one", OneSession(), "native", "Who?")
+    async with bed.streams({"one": "Who?"}) as streams:
+        assert streams.kept("one", "Who?") == ("1", "ws://nowhere")
+
+
+async def test_what_a_stream_left_that_does_not_run_now_is_deleted(tmp_path: Path) -> None:
+    """It is paused, say."""
+    bed = Bed(tmp_path)
+    await bed.left_behind(ONE)
+    async with bed.streams({}) as streams:
+        await streams.cleared()
+    assert bed.api.deleted == ["1"]

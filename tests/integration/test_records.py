@@ -253,3 +253,44 @@ def fill(path: Path) -> None:
 
 def seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
+
+
+async def test_a_pause_is_told_and_so_is_the_time_in_which_nobody_looked(bench: Bench) -> None:
+    await bench.result()
+    await bench.records.enter(State.WAITING, "keepalive: 503")
+    await bench.records.enter(State.PAUSED, "")
+    await bench.records.enter(State.STARTING, "")
+    await bench.result(after=3600.0)
+    await bench.result()
+    (gap,) = await bench.stored("gap")
+    assert (gap["why"], round(seconds(gap["to"]) - seconds(gap["from"]))) == ("paused", 3600)
+    assert [record["state"] for record in await bench.stored("state")] == [
+        *("live", "waiting", "paused", "starting", "live"),
+    ]
+
+
+async def test_a_pause_before_the_first_result_makes_no_gap_of_the_second(bench: Bench) -> None:
+    await bench.records.enter(State.PAUSED, "")
+    await bench.records.enter(State.STARTING, "")
+    await bench.result()
+    await bench.result()
+    assert await bench.stored("gap") == []
+
+
+async def test_another_prompt_is_told_once_with_its_text(bench: Bench) -> None:
+    async with storing(bench.records):
+        await bench.result()
+        bench.records.asked("What?")
+        bench.records.asked("What?")
+        await bench.result()
+        states = await bench.stored("state")
+    assert [state.get("prompt") for state in states] == ["Who?", "What?"]
+    assert states[0]["prompt_sha"] != states[1]["prompt_sha"]
+
+
+async def test_a_prompt_that_changes_while_the_stream_is_not_live_is_told_when_it_is(bench: Bench) -> None:
+    await bench.result()
+    await bench.records.enter(State.WAITING, "keepalive: 503")
+    bench.records.asked("What?")
+    await bench.result()
+    assert [state.get("prompt") for state in await bench.stored("state")] == ["Who?", None, "What?"]

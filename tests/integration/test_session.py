@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -13,7 +15,7 @@ import structlog
 from overshootd.api.http import Http
 from overshootd.api.v02 import V02, V02Session
 from overshootd.config.secret import Redactor, Secret
-from overshootd.contracts import PublishTarget, Session, StreamSpec
+from overshootd.contracts import PublishTarget, Session, Spent, StreamSpec
 from overshootd.errors import Permanent, Refused, StreamGone, Transient, Unreachable
 from overshootd.simulator.gateway import Terms
 from tests.integration.gateway_lab import FRAME, MODEL, Lab, running
@@ -103,6 +105,30 @@ async def test_the_prompt_of_a_running_stream_changes(lab: Lab, http: Http) -> N
         feeding = tasks.create_task(feed(lab, session))
         assert (await anext(results)).api["prompt"] == "And now?"
         feeding.cancel()
+
+
+async def test_what_a_stream_cost_is_what_the_server_charged(lab: Lab, http: Http) -> None:
+    session = await api(http, lab.base).create(SPEC)
+    assert session.lease.spent == Spent()
+    for _ in range(3):
+        await asyncio.sleep(0.1)  # that costs something
+        await session.verify()
+    entry, spent = lab.gateway.ledger.streams[session.stream_id], session.lease.spent
+    assert spent.seconds == pytest.approx(entry.seconds_charged, abs=0.01)
+    assert spent.cents == pytest.approx(entry.cost_cents, abs=1e-4)
+    assert spent.left == math.floor(entry.account.cents)
+    await asyncio.sleep(0.1)
+    await session.close()
+    assert session.lease.spent.seconds == pytest.approx(entry.seconds_charged, abs=0.05), "the rest is charged too"
+
+
+async def test_a_result_knows_how_many_bytes_it_had(lab: Lab, http: Http) -> None:
+    session = await api(http, lab.base).create(SPEC)
+    async with aclosing(session.results()) as results, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(feed(lab, session))
+        result = await anext(results)
+        feeding.cancel()
+    assert result.size == pytest.approx(len(json.dumps(result.api)), abs=50)
 
 
 async def test_the_servers_view_of_a_stream(lab: Lab, http: Http) -> None:

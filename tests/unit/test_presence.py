@@ -215,3 +215,25 @@ async def test_the_rung_is_shown_while_it_is_tried() -> None:
     bed = Bed(Publishers([Publisher(trouble=[DEAD], rejoins=[Transient("not connected")])]))
     await bed.until(lambda: len(bed.publishers.made) > 1 and "watch" in bed.publishers.made[1].did)
     assert bed.shown == [Rung.REJOIN, Rung.NEW_ROOM, Rung.STEADY]
+
+
+async def test_what_was_sent_is_added_up_over_rooms_and_over_rejoins() -> None:
+    first = Publisher(trouble=[DEAD], rejoins=[Transient("not connected")], bytes_sent=7000)
+    bed = Bed(Publishers([first, Publisher(bytes_sent=500)]))
+    presence = bed.presence()
+    running = asyncio.create_task(presence.run())
+    async with asyncio.timeout(10):
+        while len(bed.publishers.made) < 2 or "watch" not in bed.publishers.made[1].did:
+            await presence.count()
+            await asyncio.sleep(0)
+    await presence.count()
+    assert presence.sent == 7500
+    bed.publishers.made[1].bytes_sent = 200  # a rejoin begins to count anew
+    await presence.count()
+    assert presence.sent == 7700
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    bed.publishers.made[1].bytes_sent = 300
+    await presence.close()
+    await presence.close()
+    assert presence.sent == 7800
