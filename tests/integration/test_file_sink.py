@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from overshootd.config.secret import Secret
 from overshootd.config.sinks import FileSink as FileSinkConfig
 from overshootd.contracts import Sink
 from overshootd.errors import ConfigError, Transient
-from overshootd.sinks.choose import sink_for
+from overshootd.sinks.choose import Ways, sink_for
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
 from overshootd.sinks.record import encode
 from overshootd.sinks.space import Space
+from overshootd.sinks.stdout import Output
 from tests.integration.sink_lab import (
     RememberingLog,
     foreign_directory,
@@ -392,7 +394,9 @@ async def test_what_is_no_file_is_refused_and_left_alone(disk: Disk, tmp_path: P
 
 async def test_the_names_of_stream_and_device_are_filled_in(disk: Disk, tmp_path: Path) -> None:
     config = FileSinkConfig(type="file", path=f"{tmp_path}/{{device}}/{{stream}}-{{other}}.jsonl")
-    sink: Sink = sink_for(config, stream="yard", device="gate-pi", disk=disk, log=RememberingLog())
+    log = RememberingLog()
+    ways = Ways("gate-pi", disk, Space(log), Output(None), {}, lambda ref: Secret(""))
+    sink: Sink = sink_for(config, "yard", ways, log)
     await sink.deliver([json.dumps({}).encode()])
     await sink.close()
     assert (tmp_path / "gate-pi" / "yard-{other}.jsonl").read_text() == "{}\n"
