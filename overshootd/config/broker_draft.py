@@ -127,7 +127,7 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
 
 def _login_problems(broker: Node) -> Iterator[Problem]:
     password, version = broker.get("password"), broker.get("version")
-    if password and not broker.get("username") and not (version and version.value in (5, "5")):
+    if password and password.map and not broker.get("username") and not (version and version.value in (5, "5")):
         yield password.key_problem("a password without a username; brokers ask for both (MQTT 3.1.1, 3.1.2.9)")
 
 

@@ -47,7 +47,9 @@ def _home_assistant(value: Any) -> Any:
 class BrokerConfig(Model):
     """An MQTT broker. The device's state and status are published there, and the records of sinks that name it."""
 
-    url: str = Field(pattern=r"^\S+$", examples=["mqtts://broker.lan:8883"])
+    url: str = Field(
+        pattern=r"^\S+$", json_schema_extra={"pattern": r"^(mqtts?|wss?)://\S+$"}, examples=["mqtts://broker.lan:8883"]
+    )
     """mqtt://, mqtts://, ws:// or wss://, host, and a port unless it is 1883, 8883, 80 or 443; no password in it."""
     username: str | None = Field(default=None, min_length=1)
     """Whom we are there."""

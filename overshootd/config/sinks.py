@@ -63,7 +63,11 @@ class WebhookSink(SinkBase):
 
     type: Literal["webhook"]
     """Kind of sink."""
-    url: str = Field(pattern=r"^\S+$", examples=["https://example.com/hooks/camera"])
+    url: str = Field(
+        pattern=r"^\S+$",
+        json_schema_extra={"pattern": r"^https?://\S+$"},
+        examples=["https://example.com/hooks/camera"],
+    )
     """Where to: https:// or http://, with no login in it."""
     secret: SecretRef | None = None
     """The key of the signature in the header webhook-signature (standardwebhooks.com), by reference. Default: none."""

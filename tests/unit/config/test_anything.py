@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overshootd.config.brokers import BrokerConfig, BrokerTls
 from overshootd.config.cameras import (
     ArgusCamera,
     CommandCamera,
@@ -20,7 +21,7 @@ from overshootd.config.cameras import (
 )
 from overshootd.config.load import Loaded, load
 from overshootd.config.model import ClipProcessing, ConfigFile, InferenceConfig, PublishConfig, WrittenStream
-from overshootd.config.sinks import FileSink
+from overshootd.config.sinks import FileSink, MqttSink, WebhookSink
 from overshootd.config.transports import IceServerConfig, LiveKitTransport
 
 NAMES = sorted(
@@ -169,3 +170,42 @@ def test_any_transport_is_taken_or_told_and_its_secrets_never(
     assert is_sound(loaded)
     assert bool(loaded.broken) == bool(loaded.problems)
     assert PASSWORD not in "".join(map(str, [*loaded.problems, *loaded.warnings, *loaded.streams.values()]))
+
+
+OUTLET_KEYS = sorted(
+    {*BrokerConfig.model_fields, *BrokerTls.model_fields, *FileSink.model_fields, *MqttSink.model_fields}
+    | {*WebhookSink.model_fields, "prefix", "env", "file", "X-A"}
+)
+OUTLET_WORDS = st.sampled_from(
+    ["home", "mqtt", "webhook", "stdout", "mqtt://h", "wss://h/x", f"mqtts://u:{PASSWORD}@h", f"https://u:{PASSWORD}@h",
+     f"http://x?token={PASSWORD}", "mqtt://[", "{base_topic}/{x}", "$SYS/a", "a/+", "homeassistant/status", "pause"]
+)  # fmt: skip
+OUTLET_VALUES = st.recursive(
+    SCALARS | OUTLET_WORDS | st.sampled_from([{"env": "P"}, {"env": "NONE"}, {"file": "."}]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(OUTLET_KEYS), inner, max_size=4),
+    max_leaves=8,
+)
+OUTLETS = st.dictionaries(st.sampled_from(OUTLET_KEYS), OUTLET_VALUES, max_size=6)
+
+
+@settings(max_examples=300, deadline=None)  # it meets the disk
+@given(OUTLETS, OUTLETS, st.sampled_from(["file", "mqtt", "webhook", "stdout"]), st.booleans())
+def test_any_broker_and_sink_is_taken_or_told_and_its_secrets_never(
+    broker: dict[str, Any], sink: dict[str, Any], kind: str, as_default: bool
+) -> None:
+    stream: dict[str, Any] = {
+        "camera": {"type": "test"},
+        "processing": {"interval_seconds": 1},
+        "inference": {"prompt": "x", "model": "y"},
+    }
+    tree: dict[str, Any] = {"brokers": {"home": {"url": "mqtt://h", **broker}}, "streams": {"s": stream}}
+    named = {"broker": "home"} if kind == "mqtt" else {}
+    (tree.setdefault("defaults", {}) if as_default else stream)["sinks"] = [{**named, **sink, "type": kind}]
+    loaded = loaded_from(yaml.safe_dump(tree).encode("utf-8", "replace"), {"OVERSHOOT_API_KEY": "x", "P": PASSWORD})
+    assert is_sound(loaded)
+    assert bool(loaded.broken) == any(not problem.within("brokers") for problem in loaded.problems) or kind == "mqtt"
+    assert PASSWORD not in "".join(map(str, loaded.problems))
+    sinks = [sink for stream in loaded.streams.values() for sink in stream.sinks]
+    urls = [place.url for place in (*loaded.brokers.values(), *sinks) if isinstance(place, BrokerConfig | WebhookSink)]
+    assert not any(f":{PASSWORD}" in url for url in urls)
+    assert loaded.brokers_used <= loaded.brokers.keys()

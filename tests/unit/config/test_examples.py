@@ -14,7 +14,7 @@ from tests.unit.config.texts import CLIP, GOOD, KEY
 
 CONFIG = Path(__file__).parents[3] / "config"
 EXAMPLES = sorted(CONFIG.rglob("*.yaml"))
-ENVIRON = {**KEY, "LIVEKIT_API_SECRET": "x" * 32, "RELAY_PASSWORD": "x"}
+ENVIRON = {**KEY, "LIVEKIT_API_SECRET": "x" * 32, "RELAY_PASSWORD": "x", "MQTT_PASSWORD": "x", "WEBHOOK_SECRET": "x"}
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
 
 
@@ -61,6 +61,10 @@ def test_nothing_stands_beside_a_ref_where_draft_07_overlooks_it() -> None:
     [GOOD, CLIP, "streams:\n", GOOD + "    labels:\n", "x-note: [1]\n" + GOOD, GOOD + "    x-note: 1\n",
      "defaults: {inference: {model: m}}\nstreams: {s: {processing: {delay_seconds: 3}, transport: native}}\n",
      GOOD + "    publish: {size: 640x360, fps: auto}\n", "limits: {memory_mb: 0}\n", "limits:\n",
+     "spool: {max_days: 0.5}\n",
+     "brokers: {a: {url: mqtt://x, version: 5, home_assistant: true, tls: , commands: [pause]}}\n",
+     "brokers: {a: {url: mqtt://x, version: 3.1.1, home_assistant: {prefix: ha}}}\n",
+     GOOD + "    sinks: [{type: mqtt, broker: a, last_topic: ''}, {type: stdout}, {type: webhook, url: 'http://x'}]\n",
      "defaults: {transport: {type: livekit, url: wss://x}}\nstreams: {s: {transport: {type: livekit, room: x}}}\n"],
 )  # fmt: skip
 def test_what_check_accepts_the_schema_accepts(text: str) -> None:
@@ -74,7 +78,12 @@ def test_what_check_accepts_the_schema_accepts(text: str) -> None:
      GOOD + "    crop: {x: 0}\n", GOOD + "    masks: [{points: [[0, 0], [1, 1]]}]\n",
      GOOD + "    publish: {passthrough: 1}\n", GOOD + "    transport: rtmp\n", "limits: {memory_mb: -1}\n",
      GOOD + "    transport: {type: native, url: wss://x}\n", GOOD + "    transport: {type: livekit, url: 'a b'}\n",
-     GOOD + "    transport: {type: webrtc, ice_servers: [{}]}\n"],
+     GOOD + "    transport: {type: webrtc, ice_servers: [{}]}\n",
+     "spool: {max_mb: 0}\n", "spool: {max_days: 0}\n", "brokers: {a: {}}\n", "brokers: {a: {url: x}}\n",
+     "brokers: {a: {url: mqtt://x, base_topic: 'a/#'}}\n", "brokers: {a: {url: mqtt://x, password: y}}\n",
+     "brokers: {a: {url: mqtt://x, commands: [stop]}}\n", "brokers: {a: {url: mqtt://x, home_assistant: 'yes'}}\n",
+     GOOD + "    sinks: [{type: mqtt}]\n", GOOD + "    sinks: [{type: mqtt, broker: a, topic: 'a/+'}]\n",
+     GOOD + "    sinks: [{type: webhook, url: 'ftp://x'}]\n", GOOD + "    sinks: [{type: stdout, path: /x}]\n"],
 )  # fmt: skip
 def test_the_schema_refuses_what_check_refuses(text: str) -> None:
     assert not VALIDATOR.is_valid(yaml.safe_load(text))
