@@ -3,19 +3,23 @@ has to be scanned for it. Runs in the disk's thread."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from overshootd.sinks.database import Connection
 from overshootd.sinks.places import places, row_of, rows_of
 from overshootd.sinks.progress import Progress
-from overshootd.sinks.tables import SEQ_BITS
 
 DROP_ROWS = 256
-"""Dropped at a time: about 4 ms of the disk's thread."""
+"""Dropped at a time at most: about 4 ms of the disk's thread."""
+
+SLACK = 1 / 256
+"""Of the room is made free beyond what is needed, so that not every record needs some."""
 
 LOOK_ROWS = 1000
-"""Rows without a time that are looked through at a time for the next that has one."""
+"""Rows without a time that are looked through at a time for the next that has one, where that can wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,8 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
-    """A stream's first rows up to and with row `last`: they came at `at` (seconds since the epoch) or earlier, or it is
-    not known when, and then `length` tells how far the stream's newest is away."""
+    """A stream's first rows up to and with row `last`: they came at `at` (seconds since the epoch) or earlier, or none
+    of the stream has a time (or none that was found yet), and then `length` tells how far its newest is away."""
 
     stream: int
     last: int
@@ -37,9 +41,10 @@ class Oldest:
     length: int = 0
 
     @property
-    def order(self) -> tuple[int, int]:
-        """The least goes first: what has no time for long; of those, what is of the longest queue."""
-        return (-1, -self.length) if self.at is None else (self.at, 0)
+    def order(self) -> tuple[float, int]:
+        """The least goes first. What has no time came after all that has one, for the clock was lost; among those, it
+        is the longest queue that gives way."""
+        return (inf, -self.length) if self.at is None else (self.at, 0)
 
     def came_before(self, at: float) -> bool:
         return self.at is not None and self.at < at
@@ -47,13 +52,13 @@ class Oldest:
 
 class Ages:
     """How old the first rows of each stream are. One without a time is as old as the next that has one; each is looked
-    at once for that, LOOK_ROWS at a time."""
+    at once for that."""
 
     def __init__(self) -> None:
         self._looked: dict[int, tuple[int, int | None]] = {}  # to which row, and the time that one has
 
-    def of(self, connection: Connection, stream: int) -> Oldest | None:
-        """None: it has no rows."""
+    def of(self, connection: Connection, stream: int, *, rows: int = LOOK_ROWS) -> Oldest | None:
+        """None: it has no rows. At most so many `rows` are looked through for a time."""
         low, high = rows_of(stream)
         query = "SELECT id, at FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
         first = connection.execute(query, (low, high, 1)).fetchone()
@@ -64,8 +69,11 @@ class Ages:
             row, at = self._looked.get(stream, first)
             if row < first[0]:
                 row, at = first
-            if at is None:
-                row, at = _look(connection.execute(query, (row, high, LOOK_ROWS)).fetchall())
+            while (
+                at is None and rows > 0 and (found := connection.execute(query, (row + 1, high, LOOK_ROWS)).fetchall())
+            ):
+                row, at = next((one for one in found if one[1] is not None), found[-1])
+                rows -= len(found)
             self._looked[stream] = row, at
         if at is not None:
             return Oldest(stream, row, at)
@@ -84,12 +92,13 @@ def used(connection: Connection) -> tuple[int, int]:
     return (pages - free) * size, free * size
 
 
-def drop_oldest(connection: Connection, ages: Ages, before: float | None = None) -> tuple[int, int]:
-    """Delete the oldest rows, DROP_ROWS at most; with `before` (seconds since the epoch) only what came before that.
+def drop_oldest(connection: Connection, ages: Ages, *, size: float = inf, before: float = inf) -> tuple[int, int]:
+    """Delete the oldest rows, DROP_ROWS at most: until lines of `size` bytes are gone, and only what came `before` that
+    (seconds since the epoch) when it is given.
 
     Returns how many, and how many of them some sink lacked. Within a transaction.
     """
-    dropped = _delete_oldest(connection, ages, before)
+    dropped = _delete_oldest(connection, ages, size, before)
     lacked = 0
     for stream, rows in dropped.items():
         seqs = [row - row_of(stream, 0) for row in rows]
@@ -114,31 +123,34 @@ def _has(progress: Progress, seq: int) -> bool:
     return seq <= progress.floor or any(first <= seq <= last for first, last in progress.spans)
 
 
-def _look(rows: list[tuple[int, int | None]]) -> tuple[int, int | None]:
-    """The first that has a time, or else the last."""
-    return next((found for found in rows if found[1] is not None), rows[-1])
-
-
-def _delete_oldest(connection: Connection, ages: Ages, before: float | None) -> dict[int, list[int]]:
+def _delete_oldest(connection: Connection, ages: Ages, size: float, before: float) -> dict[int, list[int]]:
     """The rows deleted, by stream, each in order."""
+    rows = LOOK_ROWS if before < inf else sys.maxsize
     streams = connection.execute("SELECT id FROM streams").fetchall()
-    oldest = {stream: found for (stream,) in streams if (found := ages.of(connection, stream))}
+    oldest = {stream: found for (stream,) in streams if (found := ages.of(connection, stream, rows=rows))}
     dropped: dict[int, list[int]] = {}
     left = DROP_ROWS
-    while left and (due := [one for one in oldest.values() if before is None or one.came_before(before)]):
+    while left and size > 0 and (due := [one for one in oldest.values() if before == inf or one.came_before(before)]):
         first = min(due, key=lambda one: one.order)
-        rows = _delete(connection, first, left)
-        left -= len(rows)
-        dropped.setdefault(first.stream, []).extend(rows)
-        if following := ages.of(connection, first.stream):
+        deleted = _delete(connection, first, left, size)
+        left -= len(deleted)
+        size -= sum(deleted.values())
+        dropped.setdefault(first.stream, []).extend(deleted)
+        if following := ages.of(connection, first.stream, rows=rows):
             oldest[first.stream] = following
         else:
             del oldest[first.stream]
     return dropped
 
 
-def _delete(connection: Connection, oldest: Oldest, most: int) -> list[int]:
-    query = "SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
-    rows = [row for (row,) in connection.execute(query, (oldest.stream << SEQ_BITS, oldest.last, most)).fetchall()]
-    connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
-    return rows
+def _delete(connection: Connection, oldest: Oldest, most: int, size: float) -> dict[int, int]:
+    """The rows deleted, and the size of each one's line."""
+    query = "SELECT id, length(line) FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+    deleted: dict[int, int] = {}
+    for row, length in connection.execute(query, (rows_of(oldest.stream)[0], oldest.last, most)).fetchall():
+        deleted[row] = length
+        size -= length
+        if size <= 0:
+            break
+    connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", (min(deleted), max(deleted)))
+    return deleted

@@ -21,7 +21,7 @@ from typing import TypeVar
 from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
-from overshootd.sinks.bounds import Ages, Bounds, any_before, drop_oldest, used
+from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, drop_oldest, used
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
 from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
 from overshootd.sinks.progress import Progress
@@ -223,28 +223,29 @@ class Store:
             self._database.close()
 
     def _make_room(self, connection: Connection) -> None:
-        while (size := used(connection)[0]) > self._bounds.max_bytes:
-            why = f"{size / 1e6:.0f} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
-            if not self._drop(connection, None, why):
+        most = self._bounds.max_bytes
+        while (size := used(connection)[0]) > most:
+            with transaction(connection):
+                dropped, lacked = drop_oldest(connection, self._ages, size=size - most + SLACK * most)
+            self._count(
+                lacked, f"{most / 1e6:g} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
+            )
+            if not dropped:
                 break  # what is left are the tables
         self.now = replace(self.now, bytes=size)
 
     def _drop_before(self, connection: Connection, at: float) -> None:
-        days = self._bounds.max_seconds / 86400
-        while self._drop(connection, at, f"some are older than {days:g} days (spool.max_days) and dropped undelivered"):
-            pass
+        while any_before(connection, self._ages, at):
+            with transaction(connection):
+                _, lacked = drop_oldest(connection, self._ages, before=at)
+            days = self._bounds.max_seconds / 86400
+            self._count(lacked, f"some are older than {days:g} days (spool.max_days) and dropped undelivered")
 
-    def _drop(self, connection: Connection, before: float | None, why: str) -> bool:
-        """Some of the oldest. False when there are none."""
-        if before is not None and not any_before(connection, self._ages, before):
-            return False
-        with transaction(connection):
-            dropped, lacked = drop_oldest(connection, self._ages, before)
+    def _count(self, lacked: int, why: str) -> None:
         if lacked:
             self._dropped_at = time.monotonic()
             self._full.bad(why)
             self.now = replace(self.now, dropped=self.now.dropped + lacked)
-        return dropped > 0
 
     def _forget(self, connection: Connection, name: str) -> None:
         stream = self._stream(connection, name)
