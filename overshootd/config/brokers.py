@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from overshootd.config.pieces import FilePath, Model, SecretRef, TopicPrefix
+from overshootd.config.pieces import FilePath, Line, Model, SecretRef, TopicPrefix
 
 Command = Literal["prompt", "pause"]
 Version = Literal["auto", "3.1.1", "5"]
@@ -51,13 +51,13 @@ class BrokerConfig(Model):
         pattern=r"^\S+$", json_schema_extra={"pattern": r"^(mqtts?|wss?)://\S+$"}, examples=["mqtts://broker.lan:8883"]
     )
     """mqtt://, mqtts://, ws:// or wss://, host, and a port unless it is 1883, 8883, 80 or 443; no password in it."""
-    username: str | None = Field(default=None, min_length=1)
+    username: Line | None = None
     """Whom we are there."""
     password: SecretRef | None = None
     """Its password, by reference. It is read again at each connection."""
     base_topic: TopicPrefix = "overshootd"
     """What all topics begin with."""
-    client_id: str | None = Field(default=None, min_length=1, max_length=128)
+    client_id: Annotated[Line, Field(max_length=128)] | None = None
     """Default: overshootd-DEVICE. Two clients of one id throw each other out."""
     version: Annotated[Version, BeforeValidator(_version, json_schema_input_type=Version | Literal[5])] = "auto"
     """Of the protocol. auto: 5, and 3.1.1 where the broker does not speak that."""

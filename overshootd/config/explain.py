@@ -36,7 +36,14 @@ CALLED_HERE = {
 }
 """What people write, and the API's older words, where no near match would find them."""
 
-UNITS = {"seconds": " seconds", "fps": " frames per second", "kbps": " kbit/s", "bytes": " bytes"}
+UNITS = {
+    "seconds": " seconds",
+    "fps": " frames per second",
+    "kbps": " kbit/s",
+    "bytes": " bytes",
+    "mb": " megabytes",
+    "days": " days",
+}
 LOOKS_LIKE_KEY = re.compile(r"(ovs|sk)[_-]")
 
 
@@ -338,4 +345,4 @@ def _limits(field: FieldInfo) -> dict[str, float]:
 def _range(field: FieldInfo | None) -> str:
     words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
     limits = _limits(field) if field else {}
-    return " and ".join(f"{words[name]} {limits[name]:g}" for name in words if name in limits)
+    return " and ".join(f"{words[name]} {limits[name]:.15g}" for name in words if name in limits)

@@ -167,7 +167,7 @@ class _Builder:
                 self._wrong(
                     mark, (*path, key.value), f"is already at line {first.line if first else 0}; keep one of them"
                 )
-            elif not key.value.startswith("x-") or "output_schema_json" in path:
+            elif not key.value.startswith("x-") or _is_data(path):
                 entries[key.value] = self.build(value, (*path, key.value), mark)
         for source in merged:
             for key, child in self._merged(source, path).items():
@@ -186,6 +186,11 @@ class _Builder:
 
     def _wrong(self, mark: Mark, path: Path, message: str) -> None:
         self.problems.append(Problem.at(mark, path, message))
+
+
+def _is_data(path: Path) -> bool:
+    """Whether the keys there are not ours but the user's: a JSON Schema's, or the names of HTTP headers."""
+    return "output_schema_json" in path or (path[-1:] == ("headers",) and "sinks" in path)
 
 
 def _is_text(text: str) -> bool:

@@ -36,6 +36,13 @@ def _without_control(path: str) -> str:
     return path
 
 
+def _one_line(text: str) -> str:
+    if CONTROL.search(text):
+        raise PydanticCustomError("line", "a control character in it; remove it")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_without_control)]
 
 

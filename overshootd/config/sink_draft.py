@@ -160,6 +160,8 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
         )
     elif parts.username is not None or parts.password is not None:
         yield url.problem("a URL with a login in it; give headers: {Authorization: {file: PATH}} beside it")
+    elif "{" in text or "}" in text:
+        yield url.problem("nothing is filled in here, and braces stand in no URL; every record names its stream")
     elif parts.fragment:
         yield url.problem("what follows a # is never sent; remove it")
 

@@ -105,6 +105,14 @@ def test_memory_has_a_limit_unless_told_otherwise(load_text: Load, limits: str, 
     assert load_text(f"limits: {limits}\n{GOOD}").limits.memory_mb == mb
 
 
+@pytest.mark.parametrize(
+    ("spool", "means"), [("", (1000, 30.0)), ("{max_mb: 5}", (5, 30.0)), ("{max_mb: 0}", (1000, 30.0))]
+)
+def test_what_waits_has_bounds_unless_they_are_wrong(load_text: Load, spool: str, means: tuple[int, float]) -> None:
+    bounds = load_text(f"spool: {spool}\n{GOOD}").spool
+    assert (bounds.max_mb, bounds.max_days) == means
+
+
 # -- one bad stream does not stop the others ---------------------------------------------------------------------------
 
 

@@ -92,6 +92,13 @@ MISTAKES = [
     ("streams:\n", "limits: {memory: 500}\nstreams:\n", "unknown key; did you mean memory_mb?"),
     ("streams:\n", "limit: {memory_mb: 500}\nstreams:\n", "unknown key; did you mean limits?"),
     ("streams:\n", "limits: 500\nstreams:\n", "expected a mapping"),
+    ("streams:\n", "spool: {max_mb: 0}\nstreams:\n", "0 is too small; allowed is at least 1 and at most 1000000 mega"),
+    ("streams:\n", "spool: {max_days: 0}\nstreams:\n", "0 is too small; allowed is more than 0 and at most 3650 days"),
+    ("streams:\n", "spool: {max: 3}\nstreams:\n", "unknown key; did you mean max_mb?"),
+    ("streams:\n", "spol: {}\nstreams:\n", "unknown key; did you mean spool?"),
+    ("streams:\n", "broker: {}\nstreams:\n", "unknown key; did you mean brokers?"),
+    ("streams:\n", "brokers: [home]\nstreams:\n", "expected a mapping: the name of each of the brokers"),
+    ("streams:\n", "mqtt: {}\nstreams:\n", "unknown key; known here: version"),
 ]  # fmt: skip
 
 

@@ -60,6 +60,12 @@ def test_references_in_a_webhook_are_found_from_any_directory_and_masked(load_te
     assert {Secret("Bearer hunter2"), Secret("hunter3"), Secret(ENVIRON["W"])} <= set(loaded.secrets)
 
 
+def test_a_header_may_begin_with_x(load_text: Load) -> None:
+    sink = the_sink(sinks(load_text, "{type: webhook, url: 'https://x', headers: {x-key: {env: W}}}"))
+    assert isinstance(sink, WebhookSink)
+    assert set(sink.headers) == {"x-key"}
+
+
 def test_what_is_filled_in_differs_by_stream_and_a_mistake_in_defaults_is_told_once(load_text: Load) -> None:
     text = f"{HEAD}defaults: {{sinks: [{{type: mqtt, broker: hom}}]}}\n{GOOD}  t:\n{STREAM}"
     loaded = load_text(text)
@@ -106,6 +112,7 @@ MISTAKES = [
     ("{type: webhook, url: 'https://'}", "url", "expected a URL that begins with https:// or http://"),
     ("{type: webhook, url: 'https://x:99999'}", "url", "expected a URL that begins with https:// or http://"),
     ("{type: webhook, url: 'https://u:hunter2@x'}", "url", "a URL with a login in it; give headers"),
+    ("{type: webhook, url: 'https://x/{stream}'}", "url", "nothing is filled in here"),
     ("{type: webhook, url: 'https://x/#a'}", "url", "what follows a # is never sent"),
     ("{type: webhook, url: 'https://x', secret: hunter2}", "secret", "no secret stands in this file"),
     ("{type: webhook, url: 'https://x', secret: {env: NONE}}", "secret.env", "NONE is not set"),
