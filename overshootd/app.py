@@ -75,6 +75,7 @@ def run(path: Path) -> int:
 async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int:
     """Raises ConfigError when results cannot be stored."""
     # Not before the signals are held: it imports NumPy, whose threads would take them.
+    from overshootd.control import orders
     from overshootd.control.facts import Status
     from overshootd.control.server import Control
     from overshootd.daemon import Daemon, initial_states
@@ -132,6 +133,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         handlers: dict[str, Handler] = {
             "status": status,
             "snapshot": Pictures(loaded, daemon.feeds, daemon.cameras),
+            **orders.handlers(controls),
         }
         path_asked = listening_at(os.environ, loaded.state_dir)
         async with (

@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
 
     cameras = commands.add_parser("cameras", help="list this machine's cameras, with the lines to configure them")
     cameras.add_argument("--json", action="store_true", help="print an object that a program can read")
+    _order_arguments(commands.add_parser("pause", help="let a stream rest: its camera is closed, nothing is billed"))
+    _order_arguments(commands.add_parser("resume", help="end a stream's pause"))
+    prompt = commands.add_parser("prompt", help="ask a running stream something else, or say what it is asked")
+    _order_arguments(prompt)
+    prompt.add_argument("prompt", nargs="?", metavar="PROMPT", help="from now on, until the configured one changes")
     _snapshot_arguments(commands.add_parser("snapshot", help="take a picture of what a stream or a camera sees"))
 
     simulate = commands.add_parser("simulate", help="an Overshoot API on this machine, to try things without credits")
@@ -58,6 +63,16 @@ def _config_argument(command: argparse.ArgumentParser) -> None:
 
 def _status_arguments(command: argparse.ArgumentParser) -> None:
     command.description = "Asks the daemon that runs with the configuration what its streams and cameras do."
+    _daemon_arguments(command)
+
+
+def _order_arguments(command: argparse.ArgumentParser) -> None:
+    command.description = "Tells the daemon that runs with the configuration. It counts over restarts too."
+    command.add_argument("stream", metavar="STREAM", help="its name in the configuration")
+    _daemon_arguments(command)
+
+
+def _daemon_arguments(command: argparse.ArgumentParser) -> None:
     _config_argument(command)
     command.add_argument("--json", action="store_true", help="print an object that a program can read")
     command.add_argument(
@@ -107,6 +122,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             from overshootd.control.status_command import status
 
             return status(args.config, args.socket, args.json, os.environ, sys.stdout)
+        case "pause" | "resume" | "prompt":
+            from overshootd.control.orders_command import Order, order
+
+            given = Order(args.command, args.stream, getattr(args, "prompt", None))
+            return order(given, args.config, args.socket, args.json, os.environ, sys.stdout)
         case "cameras":
             from overshootd.inventory.command import cameras
 

@@ -35,7 +35,7 @@ def status(path: Path, socket: Path | None, as_json: bool, environ: Mapping[str,
     configuration that cannot be read EX_CONFIG (78).
     """
     try:
-        places, meant = ([socket], {}) if socket else _looked_for(path, environ)
+        places, meant = ([socket], {}) if socket else looked_for(path, environ)
         report = ask(places, "status", meant, SECONDS)
         shown = dumps(report, indent=2, ensure_ascii=False) + "\n" if as_json else _text(report)
     except OvershootdError as error:
@@ -45,7 +45,7 @@ def status(path: Path, socket: Path | None, as_json: bool, environ: Mapping[str,
     return os.EX_OK
 
 
-def _looked_for(path: Path, environ: Mapping[str, str]) -> tuple[list[Path], Json]:
+def looked_for(path: Path, environ: Mapping[str, str]) -> tuple[list[Path], Json]:
     """Where, and whom: the usual configuration, which not everybody may read, means whichever daemon is there.
 
     Raises ConfigError.
