@@ -16,7 +16,7 @@ def context(tls: BrokerTls) -> ssl.SSLContext:
         raise Refused(f"tls.ca_file {tls.ca_file} cannot be used: {error}") from error
     if tls.cert_file is not None:
         try:
-            # With a password, if none: for a key that is encrypted OpenSSL would ask at the terminal, and wait.
+            # Empty: OpenSSL would ask at the terminal for the password of an encrypted key, and wait.
             made.load_cert_chain(tls.cert_file, tls.key_file, password="")
         except (OSError, ssl.SSLError) as error:
             raise Refused(f"tls.cert_file {tls.cert_file} and its key cannot be used: {error}") from error
