@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.pace import Arrivals
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.store import Store
 
@@ -36,6 +38,7 @@ class Cursor:
         self._sinks = sinks
         self._sink = sink
         self._attached = False
+        self._arrivals = Arrivals()
         self._arrived = asyncio.Event()
         self._acked = Progress()
         self.given = Progress()
@@ -50,8 +53,7 @@ class Cursor:
     @property
     def waiting(self) -> int:
         """How many records the sink was not given; those that were dropped between them count too."""
-        spans = sum(last - first + 1 for first, last in self.given.spans)
-        return max(self.head - self.given.floor - spans, 0)
+        return self.given.waiting(self.head)
 
     @property
     def settled(self) -> bool:
@@ -70,13 +72,17 @@ class Cursor:
     def announce(self, seq: int) -> None:
         """There is a record `seq` now."""
         self.head = max(self.head, seq)
+        self._arrivals.came(self.head, time.monotonic())
         self.wake()
 
-    async def wait(self, after: int) -> None:
-        """Return when there is something after seq `after`, or at `wake`."""
-        if self.head <= after:
-            self._arrived.clear()
-            await self._arrived.wait()
+    def age(self, seq: int) -> float:
+        """For how many seconds `seq` has been there at least, as far as this cursor has seen."""
+        return self._arrivals.age(seq, time.monotonic())
+
+    async def wait(self) -> None:
+        """Return at the next `announce` or `wake`."""
+        self._arrived.clear()
+        await self._arrived.wait()
 
     def wake(self) -> None:
         self._arrived.set()

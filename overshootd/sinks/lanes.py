@@ -1,0 +1,205 @@
+"""How records get from a cursor to its sink: in order, or what is live beside a backlog.
+
+Two lanes are for sinks that let what is live go first. What was there when an attempt began is the backlog, and what
+arrives from then on is live; a little that waits goes in order through the live lane. Where the link is slower than
+what arrives, the live lane jumps to the newest, and what it left behind is backlog too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+
+from overshootd.backoff import Backoff
+from overshootd.contracts import Log, Sink
+from overshootd.errors import Rejected, Transient
+from overshootd.sinks.cursor import BATCH_ROWS, Batch, Cursor
+from overshootd.sinks.pace import Portion, Suspect
+
+FEW = 16
+"""So many that wait are not worth a lane of their own: they go out in order."""
+
+LIVE_SECONDS, BACKLOG_SECONDS = 0.25, 2.0
+"""What giving a portion shall take at most: what comes next in its lane waits for it."""
+
+LAG_SECONDS = 5.0
+"""The live lane that is so far behind jumps. Each jump leaves a span in the cursor (progress.py), which has few."""
+
+PLENTY = 10_000
+"""Records that a sink was given since it last synced: enough to do so early, for the spool to shrink."""
+
+UID = re.compile(rb'"uid":"([^"]*)"')
+
+
+@dataclass(slots=True)
+class Lane:
+    portion: Portion
+    backlog: bool = False
+
+
+class Lanes:
+    """For one sink. `stopping` ends it, and with `once` it ends by itself, as soon as there is nothing to give.
+
+    `backoff` is for a record that the sink refuses. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        sink: Sink,
+        log: Log,
+        stopping: asyncio.Event,
+        *,
+        once: bool,
+        backoff: Backoff,
+        clock: Callable[[], float],
+    ) -> None:
+        self._cursor = cursor
+        self._sink = sink
+        self._log = log
+        self._stopping = stopping
+        self._once = once
+        self._backoff = backoff
+        self._clock = clock
+        in_order, live = Portion(BATCH_ROWS, BATCH_ROWS), Portion(FEW, BATCH_ROWS, LIVE_SECONDS)
+        self._front = Lane(live if sink.live_first else in_order)
+        self._back = Lane(Portion(4 * FEW, BATCH_ROWS, BACKLOG_SECONDS), backlog=True)
+        self._passed = 0  # the front lane looks at nothing up to this seq
+        self._left = asyncio.Event()  # something is behind that
+        self._suspect = Suspect(0, 0.0, 0)
+        self._unsettled = 0
+        self.gave = asyncio.Event()
+        """The sink was given something."""
+        self.plenty = asyncio.Event()
+        """It was given so much that it should sync."""
+        self.turn = nullcontext() if sink.live_first else asyncio.Lock()
+        """A sink whose records come in order is not asked to sync in the midst of some: that may fail, and then they
+        would have come before those that come again."""
+        self.why = ""
+        """Why a record is not taken, while one is not."""
+
+    async def run(self) -> None:
+        """Give the sink what it lacks, and what arrives, until it is to end and has all. Raises Transient."""
+        apart = self._sink.live_first and self._cursor.waiting > FEW
+        self._passed = self._cursor.head if apart else self._cursor.given.floor
+        if not self._sink.live_first:
+            return await self._run_front()
+        async with asyncio.TaskGroup() as tasks:
+            lanes = [tasks.create_task(lane, name="lane") for lane in (self._run_front(), self._run_back())]
+            # Not at the group's end: when a task fails there, CPython 3.11 forgets to call `uncancel`, and a timeout
+            # around it is mistaken for somebody else's cancellation.
+            await asyncio.wait(lanes)
+
+    def wake(self) -> None:
+        """Look again whether it is to end."""
+        self._cursor.wake()
+        self._left.set()
+        self.plenty.set()
+
+    def settled(self) -> None:
+        """The sink has for sure what it was given so far."""
+        self._unsettled = 0
+        self.plenty.clear()
+
+    @property
+    def _ends(self) -> bool:
+        return self._once or self._stopping.is_set()
+
+    async def _run_front(self) -> None:
+        """What arrives; in order, from the oldest on, where there is no other lane."""
+        while True:
+            gap = self._cursor.given.gap_after(self._passed, self._cursor.head)
+            if gap is None:
+                if self._ends:
+                    return
+                await self._cursor.wait()
+            elif self._sink.live_first and self._cursor.age(gap[0]) > LAG_SECONDS and self._jump():
+                continue
+            elif not await self._give(self._front, gap):
+                return
+
+    async def _run_back(self) -> None:
+        """What the front lane has passed, oldest first."""
+        while True:
+            if (gap := self._cursor.given.gap(self._passed)) is not None:
+                if not await self._give(self._back, gap):
+                    return
+            elif self._ends:
+                return
+            else:
+                self._left.clear()
+                await self._left.wait()
+
+    def _jump(self) -> bool:
+        """Leave to the backlog all but the newest portion. False when there is no more than that."""
+        newest = self._cursor.head - self._front.portion.rows
+        if newest <= self._passed:
+            return False
+        self._leave(newest)
+        return True
+
+    def _leave(self, seq: int) -> None:
+        self._passed = seq
+        self._left.set()
+
+    async def _give(self, lane: Lane, gap: tuple[int, int]) -> bool:
+        """Give the first portion of a gap. False when the lane cannot go on and is to end. Raises Transient."""
+        batch = await self._cursor.read(gap[0] - 1, gap[1], lane.portion.rows)
+        try:
+            async with self.turn:
+                await self._deliver(lane, batch)
+                self._gave(lane, batch)
+        except Rejected as error:
+            return await self._refused(lane, batch, error)
+        except Transient:
+            lane.portion.failed()
+            raise
+        return True
+
+    async def _deliver(self, lane: Lane, batch: Batch) -> None:
+        if batch.lines:
+            began = self._clock()
+            await self._sink.deliver(batch.lines, backlog=lane.backlog)
+            lane.portion.took(len(batch.lines), self._clock() - began)
+
+    def _gave(self, lane: Lane, batch: Batch) -> None:
+        self._cursor.gave(batch)
+        if not lane.backlog:
+            self._passed = max(self._passed, batch.last)
+        if batch.first <= self._suspect.seq <= batch.last:
+            self.why = ""
+        self._unsettled += len(batch.lines)
+        if self._unsettled >= PLENTY:
+            self.plenty.set()
+        self.gave.set()
+
+    # -- what the sink refuses
+
+    async def _refused(self, lane: Lane, batch: Batch, error: Rejected) -> bool:
+        """Find the record that it is, and come back to that until it is hopeless; what is live does not wait for it."""
+        if len(batch.lines) > 1:
+            lane.portion.split(len(batch.lines))
+            return True
+        if not error.certain and lane is self._front and self._sink.live_first:
+            self._leave(batch.last)
+            return True
+        self._suspect = self._suspect.again(batch.last, self._clock())
+        uid = match[1].decode() if (match := UID.search(batch.lines[0])) else "?"
+        if error.certain or self._suspect.is_hopeless(self._clock()):
+            self._log.error(f"delivery to {self._sink.name}: a record is passed over: {error}", uid=uid)
+            self._gave(lane, batch)
+            return True
+        if self._suspect.times == 1:
+            self._log.warning(f"delivery to {self._sink.name}: a record is refused and tried again: {error}", uid=uid)
+        self.why = str(error)
+        await self._pause(self._backoff.delay(self._suspect.times - 1, random.uniform, error.retry_after))
+        return not self._stopping.is_set()
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

@@ -1,0 +1,76 @@
+"""How much a lane gives at a time, how far it lags, and when a record has been refused for long enough. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+MARK_SECONDS = 0.1
+MARKS = 128
+"""What is known of arrivals: to a tenth of a second, some 13 s back."""
+
+TIMES, PATIENCE_SECONDS = 10, 3600.0
+"""A record that is refused by itself so many times, and for so long, is passed over."""
+
+
+@dataclass(slots=True)
+class Portion:
+    """`rows` are given at a time: as many, up to `most`, as a sink takes in `seconds`, for a batch is delivered as a
+    whole: what comes next waits for it, and one that takes longer than a connection holds would never be delivered.
+
+    Without `seconds` it is `most`: a sink that is given the same lines again may know how far it came.
+    """
+
+    rows: int
+    most: int
+    seconds: float | None = None
+
+    def took(self, count: int, seconds: float) -> None:
+        """So many were taken, in so many seconds."""
+        if self.seconds is None:
+            self.rows = self.most
+        elif seconds > self.seconds:
+            self.rows = max(1, min(count, self.rows) // 2)
+        elif count >= self.rows and seconds < self.seconds / 4:
+            self.rows = min(self.rows * 2, self.most)
+
+    def failed(self) -> None:
+        """They were not taken, and nobody knows how many would have been."""
+        if self.seconds is not None:
+            self.rows = max(1, self.rows // 2)
+
+    def split(self, count: int) -> None:
+        """One of so many is refused: find it."""
+        self.rows = max(1, count // 2)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """When records came. Times are monotonic seconds."""
+
+    _marks: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=MARKS))
+
+    def came(self, seq: int, now: float) -> None:
+        """All up to `seq` are there now."""
+        if not self._marks or now - self._marks[-1][1] >= MARK_SECONDS:
+            self._marks.append((seq, now))
+
+    def age(self, seq: int, now: float) -> float:
+        """How long `seq` has been there at least."""
+        return next((now - at for mark, at in self._marks if mark >= seq), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A record that was refused by itself, so many `times` since `since` (monotonic seconds)."""
+
+    seq: int
+    since: float
+    times: int = 1
+
+    def again(self, seq: int, now: float) -> Suspect:
+        """That one, or another, was refused now."""
+        return Suspect(seq, self.since, self.times + 1) if seq == self.seq else Suspect(seq, now)
+
+    def is_hopeless(self, now: float) -> bool:
+        return self.times >= TIMES and now - self.since >= PATIENCE_SECONDS
