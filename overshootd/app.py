@@ -108,7 +108,6 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         spool.before_sync = tally.flush
         closing.push_async_callback(_last_counts, tally, log)
         await tally.load()
-        spool.before_sync = tally.flush
         output = Output.of_process()
         closing.push_async_callback(output.close, DISK_SECONDS)
         outlets = _outlets(loaded, spool, disk, output, redactor, log)

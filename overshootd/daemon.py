@@ -151,7 +151,6 @@ class Daemon:
         """Return when it was asked to end and all streams have closed and all sinks have what is there."""
         async with asyncio.TaskGroup() as tasks:
             syncing = tasks.create_task(self._spool.run(), name="spool")
-            await self._controls.load()
             await self._outlets.begin()
             going_out = tasks.create_task(self._outlets.run(), name="outlets")
             await self._run_streams(asked, outside)
