@@ -1,7 +1,7 @@
 """Which streams exist at the API because of this device, remembered over a restart (design decision 3).
 
-What is remembered is written when a stream is created, asked something else, or deleted, never in between: the keepalive
-that resumes a stream brings a fresh token, and an SD card lives.
+What is remembered is written when a stream is created, asked something else, or deleted, never in between: the
+keepalive that resumes a stream brings a fresh token, and an SD card lives.
 """
 
 from __future__ import annotations
