@@ -55,7 +55,7 @@ async def eye(broker: Mosquitto) -> AsyncIterator[Eye]:
         await asyncio.wait([task])
 
 
-async def _all_ended(api: Simulator) -> bool:
+async def _all_ended(api: Simulator) -> object:
     return all(entry["end_reason"] for entry in await api.streams())
 
 
