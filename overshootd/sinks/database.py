@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, SpoolError
-from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_directories, sync_directory
+from overshootd.sinks.aside import being_made, first_number, log_of, next_of, put_in_place
+from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_directories
 from overshootd.sinks.tables import NAMES, TABLES, UPGRADES, VERSION
+from overshootd.sinks.wal import Survey, survey
 
 Connection = sqlite3.Connection
+DatabaseError = sqlite3.Error
+
+Salvage = Callable[[Connection, Connection, int], int]
+"""Puts into the second database what can be read in the first, which is damaged, so that its streams go on beyond a
+`seq`. Returns how many records."""
 
 PAGE_SIZE = 512
 """Bytes. A commit writes every page that it touched, so the smallest page writes least. For a 686-byte record it is
@@ -44,14 +50,16 @@ SETTINGS = (
 
 
 class Database:
-    """Opened at the first use. A broken file is replaced by a new one, then and there; the next use goes on with that.
+    """Opened at the first use. A broken file is replaced by one with what can be read in it, then and there; the next
+    use goes on with that.
 
     `begin` is called with each newly opened connection, before anything else.
     """
 
-    def __init__(self, path: Path, begin: Callable[[Connection], None], log: Log) -> None:
+    def __init__(self, path: Path, begin: Callable[[Connection], None], salvage: Salvage, log: Log) -> None:
         self._path = path
         self._begin = begin
+        self._salvage = salvage
         self._log = log
         self._connection: Connection | None = None
         self._begun = False
@@ -71,7 +79,7 @@ class Database:
         """What SQLite and the system raise inside becomes SpoolError."""
         try:
             if self._connection is None:
-                self._connection, self._begun = open_database(self._path, self._log), False
+                self._connection, self._begun = open_database(self._path, self._salvage, self._log), False
             if not self._begun:
                 self._begin(self._connection)
                 self._begun = True
@@ -88,11 +96,19 @@ class Database:
     def sync(self) -> None:
         """Bring to the disk what was committed. Raises OSError."""
         # SQLite locks the database but never its write-ahead log; closing a second descriptor of that drops no lock.
-        descriptor = os.open(_wal(self._path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(log_of(self._path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
+
+    def survey(self) -> Survey:
+        """Of the write-ahead log, for `begin`: before anything is written to it. Raises OSError."""
+        try:
+            with log_of(self._path).open("rb") as log:
+                return survey(log)
+        except FileNotFoundError:
+            return Survey(0, 0)
 
     def close(self) -> None:
         """A checkpoint brings everything to the disk. Raises sqlite3.Error."""
@@ -104,9 +120,9 @@ class Database:
         self._connection = None
         connection.close()
         try:
-            self._log.error(_set_aside(self._path, why))
-        except OSError as error:
-            self._log.error(f"{self._path}: {why}; and it could not be set aside: {error}")
+            _replace(self._path, why, self._salvage, self._log)
+        except (OSError, sqlite3.Error) as error:
+            self._log.error(f"{self._path}: {why}; and it could not be replaced: {error}")
 
     @property
     def is_open(self) -> bool:
@@ -136,31 +152,44 @@ class _Unusable(Exception):
     """The file is no spool, or of a newer version."""
 
 
-def open_database(path: Path, log: Log) -> Connection:
+def open_database(path: Path, salvage: Salvage, log: Log) -> Connection:
     """The database at `path`; a new one when there is none, or none that can be used.
 
     Raises OSError and sqlite3.Error (in use by another process, disk full …).
     """
     make_directories(path.parent)
+    if next_of(path).exists():
+        put_in_place(path)  # the power went when it was about to be
     if path.exists():
         try:
             return _connect(path)
         except (_Unusable, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and not _is_broken(error):
                 raise
-            log.error(_set_aside(path, error))
-    _create(path)
+            _replace(path, error, salvage, log)
+    else:
+        _make(path, first_number(path), None)
+        put_in_place(path)
     return _connect(path)
 
 
 def _connect(path: Path) -> Connection:
+    connection = _open(path)
+    try:
+        _upgrade(connection)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # says more than SQLite's "unable to open database file"
     connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     try:
         for setting in SETTINGS:
             connection.execute(f"PRAGMA {setting}").fetchall()
-        _upgrade(connection)
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
     except BaseException:
         connection.close()
         raise
@@ -181,41 +210,42 @@ def _upgrade(connection: Connection) -> None:
         raise _Unusable("not a spool")
 
 
-def _create(path: Path) -> None:
-    """Built beside and renamed, so that a file at `path` is always complete.
+def _replace(path: Path, why: Exception, salvage: Salvage, log: Log) -> None:
+    """By one with what can be read in it, if it is a spool of ours. Raises OSError, sqlite3.Error."""
+    first = first_number(path)
+    found = "a new spool is begun"
+    try:
+        if isinstance(why, sqlite3.Error):
+            with closing(_open(path)) as damaged:
+                count = _make(path, first, lambda new: salvage(damaged, new, first))
+            found = f"a new spool is begun with the {count} records that could be read in it"
+    except sqlite3.Error as error:
+        found = f"a new spool is begun without its records: {error}"
+    if not next_of(path).exists():
+        _make(path, first, None)
+    log.error(f"{path}: {why}: set aside as {put_in_place(path)}, {found}")
 
-    `seq` begins at 1, but where a spool was set aside at the milliseconds since 1970: beyond all that it gave out.
+
+def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> int:
+    """`next_of` this path: built beside and renamed, so that it is complete. Returns what `fill` does.
+
+    Raises OSError, sqlite3.Error.
     """
-    seed = time.time_ns() // 1_000_000 if _asides(path) else 0
-    new = path.with_name(f"{path.name}.new")
+    new = being_made(path)
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        fill = f"INSERT INTO store VALUES ('', {seed}); PRAGMA user_version = {VERSION}"
-        connection.executescript(f"BEGIN; {TABLES} {fill}; COMMIT")
-    new.rename(path)
-    sync_directory(path.parent)
-
-
-def _set_aside(path: Path, why: Exception) -> str:
-    """Rename it together with its write-ahead log, so that both can be renamed back. Returns a sentence for the log."""
-    taken = _asides(path)
-    names = (path.with_name(f"{path.name}.aside-{number}") for number in range(1, len(taken) + 2))
-    aside = next(name for name in names if name not in taken)
-    path.rename(aside)
-    if _wal(path).exists():
-        _wal(path).rename(_wal(aside))
-    sync_directory(path.parent)
-    return f"{path}: {why}: set aside as {aside}, a new spool is begun"
-
-
-def _asides(path: Path) -> set[Path]:
-    return set(path.parent.glob(f"{path.name}.aside-*"))
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
+        for setting in (f"page_size = {PAGE_SIZE}", "journal_mode = OFF", "synchronous = OFF"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        begin = f"INSERT INTO store VALUES ('', {first}); PRAGMA user_version = {VERSION}"
+        connection.executescript(f"BEGIN; {TABLES} {begin}; COMMIT")
+        connection.execute("BEGIN")
+        count = fill(connection) if fill is not None else 0
+        connection.execute("COMMIT")
+    with new.open("rb") as made:
+        os.fsync(made.fileno())
+    new.rename(next_of(path))
+    return count
 
 
 def _is_broken(error: sqlite3.Error) -> bool:

@@ -25,6 +25,7 @@ from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, drop_oldest
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
 from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
 from overshootd.sinks.progress import Progress
+from overshootd.sinks.salvage import salvage
 from overshootd.status import SpoolNow
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Store:
         bounds: Bounds = UNBOUNDED,
         wall: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._database = Database(path, self._begin, log)
+        self._database = Database(path, self._begin, salvage, log)
         self._boot = boot
         self._bounds = bounds
         self._wall = wall
@@ -284,11 +285,17 @@ class Store:
         if boot == self._boot:
             return
         self._streams.clear()
+        if boot:
+            self._tell_cut()
         with transaction(connection):
             if boot:
                 self._jump(connection)
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
         self._database.sync()
+
+    def _tell_cut(self) -> None:
+        if cut := self._database.survey().cut:
+            self._log.warning(f"a power cut tore the end of the spool: {cut} bytes were not whole and are cut off")
 
     def _jump(self, connection: Connection) -> None:
         for (name,) in connection.execute("SELECT name FROM streams").fetchall():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import re
 import shutil
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from overshootd.errors import ConfigError, SpoolError
-from overshootd.sinks import database
+from overshootd.sinks import database, tables
+from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
 from tests.integration.sink_lab import RememberingLog, foreign_directory, remount, small_filesystem, unprivileged
@@ -36,6 +40,32 @@ def filled(directory: Path, count: int = 20) -> Path:
     append(store, count)
     store.close()
     return directory / FILE_NAME
+
+
+def line(seq: int, size: int = 300) -> bytes:
+    return json.dumps({"seq": seq, "stream": "yard", "text": "x" * size}).encode()
+
+
+def filled_with_results(directory: Path, count: int) -> Path:
+    """With a cursor at 5, and something counted."""
+    store = open_store(directory)
+    store.attach("yard", {"file:/a": "{}"})
+    for _ in range(count):
+        store.append("yard", line)
+    store.ack("yard", "file:/a", Progress(5, ((8, 9),)))
+    store.within(
+        lambda connection: connection.execute("INSERT INTO counts (day, stream) VALUES ('2026-07-27', 'yard')")
+    )
+    store.close()
+    return directory / FILE_NAME
+
+
+def damage(path: Path, *pages: int) -> None:
+    """Pages count from 0."""
+    content = bytearray(path.read_bytes())
+    for page in pages:
+        content[page * database.PAGE_SIZE : (page + 1) * database.PAGE_SIZE] = b"\xee" * database.PAGE_SIZE
+    path.write_bytes(content)
 
 
 def test_missing_directories_are_made_and_nobody_else_may_read_what_was_seen(tmp_path: Path) -> None:
@@ -68,21 +98,176 @@ def test_a_damaged_spool_is_set_aside_and_numbers_do_not_repeat(tmp_path: Path, 
 
 
 def test_damage_that_shows_later_is_met_without_a_restart(tmp_path: Path) -> None:
-    path = filled(tmp_path, 200)
-    content = bytearray(path.read_bytes())
-    # The schema stays, so that opening finds nothing wrong, and the last record, so that appending does not.
-    begin, end = 20 * database.PAGE_SIZE, len(content) - 20 * database.PAGE_SIZE
-    content[begin:end] = b"\xee" * (end - begin)
-    path.write_bytes(content)
+    path = filled_with_results(tmp_path, 200)
+    # Not the schema, so that opening finds nothing wrong, nor the last record, so that appending does not.
+    damage(path, *range(50, 55))
     log = RememberingLog()
     store = open_store(tmp_path, log)
-    assert append(store, 1) == [201]
+    assert store.append("yard", line) == 201
     with pytest.raises(SpoolError):
         read(store)
-    [first, second] = append(store, 2)
-    assert (second, read(store)) == (first + 1, [first, second])
-    assert first > 1_000_000_000_000
-    assert any("set aside" in line for line in log.lines)
+    new = append(store, 2)
+    left = read(store)
+    assert left[-2:] == new == [new[0], new[0] + 1]
+    assert new[0] > 1_000_000_000_000
+    assert left[0] == 1
+    assert left[-3] == 201
+    assert 150 < len(left) - 2 < 201, "of a page that leads to others, 40 records are lost"
+    assert re.search(
+        r"set aside as .*aside-1, a new spool is begun with the 1\d\d records that could be read in it", log.lines[0]
+    )
+    store.close()
+
+
+def test_sinks_go_on_where_they_were_in_what_was_salvaged(tmp_path: Path) -> None:
+    damage(filled_with_results(tmp_path, 200), *range(50, 55))
+    store = open_store(tmp_path)
+    with pytest.raises(SpoolError):
+        read(store)
+    head, places = store.attach("yard", {"file:/a": "{}"})
+    assert places == {"file:/a": Progress(5, ((8, 9),))}
+    assert head > 1_000_000_000_000
+    assert store.within(lambda connection: connection.execute("SELECT day, stream FROM counts").fetchall()) == [
+        ("2026-07-27", "yard")
+    ]
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_wherever_pages_are_broken_it_starts_and_takes_over_no_line_that_is_not_whole(
+    tmp_path: Path, seed: int
+) -> None:
+    path = filled_with_results(tmp_path, 300)
+    chance = random.Random(seed)
+    pages = path.stat().st_size // database.PAGE_SIZE
+    damage(path, *chance.sample(range(1, pages), 1 + seed * 10))
+    store = open_store(tmp_path)
+    for _ in range(2):  # the first may find it out
+        with suppress(SpoolError):
+            store.attach("yard", {"file:/a": "{}"})
+            read(store)
+    found = store.read("yard", 0, None, 1_000, 1 << 40)
+    assert found == [(seq, line(seq)) for seq, _ in found]
+    [new] = append(store, 1)
+    assert new > 300
+    store.close()
+
+
+def test_a_power_cut_while_one_takes_the_place_of_another_costs_nothing(tmp_path: Path) -> None:
+    """The new one is complete, and the broken one is still there, or its log is, or nothing."""
+    new = filled(tmp_path / "new")
+    for number, there in enumerate([{"", "-wal"}, {""}, {"-wal"}, set[str]()]):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        shutil.copy(new, directory / f"{FILE_NAME}.next")
+        for suffix in there:
+            (directory / f"{FILE_NAME}{suffix}").write_bytes(b"broken" * 1000)
+        store = open_store(directory)
+        assert read(store) == list(range(1, 21))
+        store.close()
+        assert {path.name for path in directory.iterdir()} == {
+            FILE_NAME,
+            *(f"{FILE_NAME}.aside-1{suffix}" for suffix in there),
+        }
+
+
+def test_a_log_without_its_database_is_not_taken_for_the_new_ones(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "running")
+    append(store, 20)
+    killed = shutil.copytree(tmp_path / "running", tmp_path / "killed")
+    store.close()
+    (killed / FILE_NAME).unlink()
+    store = open_store(killed)
+    assert read(store) == []
+    store.close()
+
+
+VERSION_1 = """
+CREATE TABLE store (boot TEXT NOT NULL, seed INTEGER NOT NULL);
+CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL);
+CREATE TABLE cursors (stream INTEGER, sink TEXT, seq INTEGER NOT NULL, PRIMARY KEY (stream, sink)) WITHOUT ROWID;
+CREATE TABLE records (id INTEGER PRIMARY KEY, line BLOB NOT NULL);
+INSERT INTO store VALUES ('', 0);
+INSERT INTO streams VALUES (1, 'yard', 2);
+INSERT INTO cursors VALUES (1, 'file:/a', 3);
+INSERT INTO records VALUES (8796093022211, X'33'), (8796093022212, X'34');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_spool_of_version_1_is_taken_over_whole(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript(f"PRAGMA page_size = 512; PRAGMA journal_mode = WAL; {VERSION_1}")
+    log = RememberingLog()
+    store = open_store(tmp_path, log)
+    assert store.strangers([], []) == {"yard": {"file:/a": ""}}
+    assert store.attach("yard", {"file:/a": "{}"}) == (4, {"file:/a": Progress(3)})
+    assert append(store, 1) == [5]
+    assert read(store) == [3, 4, 5]
+    store.close()
+    store = open_store(tmp_path, log)
+    assert (read(store), log.lines) == ([3, 4, 5], [])
+    store.close()
+
+
+def test_an_upgrade_that_is_cut_off_leaves_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript(f"PRAGMA page_size = 512; PRAGMA journal_mode = WAL; {VERSION_1}")
+    with monkeypatch.context() as patch:
+        patch.setitem(tables.UPGRADES, 1, f"{tables.UPGRADES[1]} SELECT x FROM nowhere;")
+        with pytest.raises(SpoolError, match="nowhere"):
+            open_store(tmp_path)
+    store = open_store(tmp_path)
+    assert read(store) == [3, 4]
+    store.close()
+
+
+def test_a_stream_that_is_gone_and_owes_nothing_is_forgotten_but_for_its_numbers(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.attach("yard", {"file:/a": "{}", "mqtt:b": "{1}"})
+    append(store, 3)
+    store.ack("yard", "file:/a", Progress(3))
+    assert store.strangers([], []) == {"yard": {"mqtt:b": "{1}"}}
+    store.ack("yard", "mqtt:b", Progress(1, ((2, 3),)))
+    assert store.strangers([], ["yard"]) == {}
+    assert read(store) == [1, 2, 3], "it is named, and may come back with another sink"
+    assert store.strangers([], []) == {}
+    assert read(store) == []
+    assert append(store, 1) == [4]
+    store.close()
+
+
+def test_a_sink_that_is_removed_leaves_one_line_when_it_lacked_something(tmp_path: Path) -> None:
+    log = RememberingLog()
+    store = open_store(tmp_path, log)
+    store.attach("yard", {"file:/a": "", "mqtt:b": "", "stdout": ""})
+    append(store, 3)
+    store.ack("yard", "file:/a", Progress(3))
+    store.attach("yard", {"stdout": ""})
+    assert log.lines == ["mqtt:b is no longer a sink of yard: what it still lacked, it will not get"]
+    store.close()
+
+
+def test_a_line_that_cannot_be_made_fails_alone_and_takes_no_number(tmp_path: Path) -> None:
+    def no_line(seq: int) -> bytes:
+        raise ValueError("NaN")
+
+    store = open_store(tmp_path)
+    first, failed, second = store.append_all([("yard", line), ("yard", no_line), ("yard", line)])
+    assert (first, str(failed), second) == (1, "NaN", 2)
+    assert read(store) == [1, 2]
+    store.close()
+
+
+def test_what_raises_within_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO counts (day, stream) VALUES ('2026-07-27', 'yard')")
+        raise RuntimeError("cut off")
+
+    store = open_store(tmp_path)
+    with pytest.raises(RuntimeError):
+        store.within(half)
+    assert store.within(lambda connection: connection.execute("SELECT * FROM counts").fetchall()) == []
     store.close()
 
 

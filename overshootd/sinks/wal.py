@@ -1,0 +1,70 @@
+"""SQLite's write-ahead log, read without SQLite, which takes what is whole of it and is silent about the rest. Pure.
+
+https://www.sqlite.org/fileformat2.html, section 4.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+HEADER = struct.Struct(">8I")
+"""Magic number, format, page size, number of the checkpoint, two salts, and the checksum of these."""
+
+FRAME = struct.Struct(">6I")
+"""Page number, pages of the database after a commit or else 0, two salts, and the checksum so far; then the page."""
+
+MAGIC = 0x377F0682
+"""The lowest bit, when set, says that checksums take words as big-endian."""
+
+SALTS = struct.Struct(">2I")
+
+Sums = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Bytes up to the end of the last commit that is whole; and bytes behind it that belong to the same generation of
+    the log: they were written, but the next commit will overwrite them."""
+
+    whole: int
+    cut: int
+
+
+def survey(log: BinaryIO) -> Survey:
+    """Read it from its beginning. Takes 0.1 s for 4 MB here, so it is done after a power cut only."""
+    head = log.read(HEADER.size)
+    if len(head) < HEADER.size:
+        return Survey(0, 0)
+    magic, _, page_size, _, *salts, first, second = HEADER.unpack(head)
+    if magic & ~1 != MAGIC:
+        return Survey(0, 0)
+    order = ">" if magic & 1 else "<"
+    sums = checksum(head[:24], (0, 0), order)
+    intact = sums == (first, second)
+    at = whole = HEADER.size if intact else 0
+    cut = 0
+    while len(frame := log.read(FRAME.size + page_size)) >= 16:
+        ours = list(SALTS.unpack_from(frame, 8)) == salts
+        at += len(frame)
+        cut += len(frame) if ours else 0
+        if intact and ours and len(frame) == FRAME.size + page_size:
+            sums = checksum(frame[24:], checksum(frame[:8], sums, order), order)
+            _, commit, _, _, *expected = FRAME.unpack_from(frame)
+            intact = list(sums) == expected
+            if intact and commit:
+                whole, cut = at, 0
+        else:
+            intact = False
+    return Survey(whole, cut)
+
+
+def checksum(data: bytes, sums: Sums, order: str) -> Sums:
+    """Of a multiple of 8 bytes, continued from `sums`."""
+    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
+    first, second = sums
+    for even, odd in zip(words, words, strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return first, second

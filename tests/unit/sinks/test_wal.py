@@ -1,0 +1,77 @@
+"""How much of a write-ahead log is whole, and how much behind that was written in vain."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overshootd.sinks.wal import FRAME, HEADER, MAGIC, Survey, checksum, survey
+
+PAGE = 512
+SIZE = FRAME.size + PAGE
+SALTS = (1234, 5678)
+
+
+def log(frames: int, commits: set[int], *, big: bool = True, salts: tuple[int, int] = SALTS) -> bytes:
+    """Frames from 1 on; those in `commits` end a transaction."""
+    order = ">" if big else "<"
+    head = struct.pack(">6I", MAGIC | big, 3007000, PAGE, 0, *salts)
+    sums = checksum(head, (0, 0), order)
+    data = head + struct.pack(">2I", *sums)
+    for number in range(1, frames + 1):
+        begin = struct.pack(">2I", number, number if number in commits else 0)
+        page = bytes([number % 256]) * PAGE
+        sums = checksum(page, checksum(begin, sums, order), order)
+        data += begin + struct.pack(">4I", *salts, *sums) + page
+    return data
+
+
+def looked_at(data: bytes) -> Survey:
+    return survey(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("big", [True, False])
+def test_a_whole_log_ends_where_its_last_commit_does(big: bool) -> None:
+    assert looked_at(log(6, {2, 6}, big=big)) == Survey(HEADER.size + 6 * SIZE, 0)
+
+
+def test_frames_without_their_commit_are_cut_off() -> None:
+    assert looked_at(log(6, {2, 4})) == Survey(HEADER.size + 4 * SIZE, 2 * SIZE)
+
+
+@given(st.integers(0, HEADER.size + 6 * SIZE))
+def test_a_torn_log_is_whole_to_the_last_commit_before_the_tear(length: int) -> None:
+    found = looked_at(log(6, {2, 6})[:length])
+    commits = [HEADER.size + frames * SIZE for frames in (0, 2, 6)]
+    assert found.whole == max((end for end in commits if end <= length), default=0)
+    assert length - found.whole - found.cut < HEADER.size, "the salts of the last frame may be beyond the tear"
+
+
+@given(st.integers(0, 6 * SIZE - 1), st.integers(1, 255))
+def test_one_wrong_byte_ends_what_is_whole(at: int, change: int) -> None:
+    data = bytearray(log(6, {1, 2, 3, 4, 5, 6}))
+    data[HEADER.size + at] ^= change
+    found = looked_at(bytes(data))
+    broken = at // SIZE
+    salt = 8 <= at % SIZE < 16
+    assert found == Survey(HEADER.size + broken * SIZE, (6 - broken - salt) * SIZE)
+
+
+def test_what_an_earlier_generation_left_behind_is_not_missed() -> None:
+    data = log(2, {2}) + log(6, {6}, salts=(1, 2))[HEADER.size + 2 * SIZE :]
+    assert looked_at(data) == Survey(HEADER.size + 2 * SIZE, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 10, b"\0" * 5000, b"\xee" * 5000, log(0, set())[:20]])
+def test_what_is_no_log_has_nothing_whole_and_lacks_nothing(data: bytes) -> None:
+    assert looked_at(data) == Survey(0, 0)
+
+
+def test_a_log_with_a_broken_head_is_cut_off_whole() -> None:
+    data = bytearray(log(3, {3}))
+    data[HEADER.size - 1] ^= 1
+    assert looked_at(bytes(data)) == Survey(0, 3 * SIZE)
