@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,8 +55,10 @@ async def eye(broker: Mosquitto) -> AsyncIterator[Eye]:
         await asyncio.wait([task])
 
 
-async def _all_ended(api: Simulator) -> bool:
-    return all(entry["end_reason"] for entry in await api.streams())
+async def _ended(api: Simulator) -> list[Json]:
+    """The streams at the API, once all of them have ended."""
+    streams = await api.streams()
+    return streams if all(entry["end_reason"] for entry in streams) else []
 
 
 def with_broker(written: Json, broker: Mosquitto, **changes: object) -> Json:
@@ -116,8 +118,7 @@ async def test_a_stream_that_is_paused_ends_at_the_api_and_goes_on_when_it_is_re
         await seen.client.publish(f"{ROOT}/one/pause/set", "ON", qos=1)
         await eventually(lambda: seen.newest(f"{ROOT}/one/pause") == b"ON", "the pause is told")
 
-        all_ended: Callable[[], Awaitable[bool]] = partial(_all_ended, api)
-        await eventually(all_ended, "the stream is deleted at the API")
+        assert await eventually(partial(_ended, api), "the stream is deleted at the API")
         await seen.client.publish(f"{ROOT}/one/pause/set", "OFF", qos=1)
         await running.more_results(2)
 
