@@ -7,13 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 
-from tests.integration.daemon_bed import Simulator, config, daemon, eventually, simulator
+from tests.integration.daemon_bed import BOUND, config, daemon, eventually, simulator
 from tests.integration.mosquitto import Mosquitto, mosquitto
 
 Json = dict[str, Any]
@@ -53,12 +52,6 @@ async def eye(broker: Mosquitto) -> AsyncIterator[Eye]:
         yield watching
         task.cancel()
         await asyncio.wait([task])
-
-
-async def _ended(api: Simulator) -> list[Json]:
-    """The streams at the API, once all of them have ended."""
-    streams = await api.streams()
-    return streams if all(entry["end_reason"] for entry in streams) else []
 
 
 def with_broker(written: Json, broker: Mosquitto, **changes: object) -> Json:
@@ -118,7 +111,9 @@ async def test_a_stream_that_is_paused_ends_at_the_api_and_goes_on_when_it_is_re
         await seen.client.publish(f"{ROOT}/one/pause/set", "ON", qos=1)
         await eventually(lambda: seen.newest(f"{ROOT}/one/pause") == b"ON", "the pause is told")
 
-        assert await eventually(partial(_ended, api), "the stream is deleted at the API")
+        async with asyncio.timeout(BOUND):
+            while not all(entry["end_reason"] for entry in await api.streams()):
+                await asyncio.sleep(0.05)
         await seen.client.publish(f"{ROOT}/one/pause/set", "OFF", qos=1)
         await running.more_results(2)
 
