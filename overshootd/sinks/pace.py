@@ -52,8 +52,9 @@ class Arrivals:
 
     def came(self, seq: int, now: float) -> None:
         """All up to `seq` are there now."""
-        if not self._marks or now - self._marks[-1][1] >= MARK_SECONDS:
-            self._marks.append((seq, now))
+        if len(self._marks) > 1 and now - self._marks[-2][1] < MARK_SECONDS:
+            self._marks.pop()
+        self._marks.append((seq, now))
 
     def age(self, seq: int, now: float) -> float:
         """How long `seq` has been there at least."""

@@ -1,0 +1,115 @@
+"""Delivers what streams that run no more still had to deliver, under their old names."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+from overshootd.backoff import NETWORK, Backoff
+from overshootd.condition import Condition
+from overshootd.contracts import Log, Sink
+from overshootd.errors import SpoolError
+from overshootd.sinks.delivery import Delivery
+from overshootd.sinks.spool import Spool
+from overshootd.status import SinkNow
+
+T = TypeVar("T")
+
+SYNC_SECONDS = 5.0
+
+Rebuild = Callable[[str, str], Sink | None]
+"""From a stream's name and the configuration of a sink as JSON to the sink; None where it cannot be built any more."""
+
+
+class Orphans:
+    """`running`: the streams that have their own deliveries. `named`: those that the configuration names, running or
+    not. A sink of theirs that cannot be built, as after a slip in the configuration, loses nothing; of others it does.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        rebuild: Rebuild,
+        log: Log,
+        *,
+        running: Collection[str],
+        named: Collection[str],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._spool = spool
+        self._rebuild = rebuild
+        self._log = log
+        self._running = frozenset(running)
+        self._named = frozenset(named)
+        self._backoff = backoff
+        self._looking = Condition(log, "looking in the spool for streams that are configured no more", time.monotonic)
+        self._stopping = asyncio.Event()
+        self._deliveries: list[Delivery] = []
+
+    @property
+    def now(self) -> dict[str, list[SinkNow]]:
+        """By stream, for whoever asks."""
+        found: dict[str, list[SinkNow]] = {}
+        for delivery in self._deliveries:
+            found.setdefault(delivery.stream, []).append(delivery.now)
+        return found
+
+    async def run(self) -> None:
+        """Return when nothing waits any more, or after `stop`. One task, once."""
+        waiting = await self._asked(lambda: self._spool.strangers(self._running, self._named))
+        for stream, configs in (waiting or {}).items():
+            await self._begin(stream, configs)
+        async with asyncio.TaskGroup() as tasks:
+            for delivery in self._deliveries:
+                tasks.create_task(delivery.run(), name=f"delivery of {delivery.stream}")
+        if self._deliveries:  # and now forget what has nothing left
+            await self._asked(lambda: self._spool.strangers(self._running, self._named))
+        self._deliveries = []
+
+    def stop(self, within: float) -> None:
+        """Make `run` return within so many seconds; what is left is in the spool."""
+        self._stopping.set()
+        for delivery in self._deliveries:
+            delivery.stop(within)
+
+    async def _begin(self, stream: str, configs: Mapping[str, str]) -> None:
+        log = self._log.bind(stream=stream)
+        sinks = {name: sink for name, config in configs.items() if (sink := self._rebuild(stream, config)) is not None}
+        if stream in self._named:
+            kept = configs
+        elif sinks:
+            kept = {name: configs[name] for name in sinks}
+        else:
+            log.warning(f"what waited for {', '.join(configs)} is dropped: there is no such sink any more")
+            await self._asked(lambda: self._spool.forget(stream))
+            return
+        log.info("delivering what waits of a stream that does not run")
+        cursors = dict(zip(kept, self._spool.attach(stream, kept), strict=True))
+        self._deliveries += [
+            Delivery(cursors[name], sink, log, sync_seconds=SYNC_SECONDS, once=True, backoff=self._backoff)
+            for name, sink in sinks.items()
+        ]
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """What the spool answers; None when it has not before it is time to stop."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                answer = await ask()
+            except SpoolError as error:
+                self._looking.bad(str(error))
+                await self._pause((self._backoff or NETWORK).delay(failures, random.uniform))
+                failures += 1
+            else:
+                self._looking.good()
+                return answer
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

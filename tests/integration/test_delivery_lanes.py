@@ -1,0 +1,250 @@
+"""Where a sink lets what is live go first, a backlog goes beside it; none is lost, or given twice for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from overshootd.sinks import lanes
+from overshootd.sinks.spool import Spool
+from overshootd.status import SinkNow
+from tests.integration.delivery_lab import NEVER, PATIENCE, TellingLog, Wire, append, begin, opened
+from tests.integration.sink_lab import RememberingLog
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    async with opened(tmp_path) as spool:
+        yield spool
+
+
+async def test_a_little_that_waits_goes_in_order_with_what_arrives(spool: Spool) -> None:
+    await append(spool, lanes.FEW)
+    wire = Wire()
+    running = begin(spool, wire)
+    await append(spool, 3)
+    await wire.until(lambda: len(wire.given) == lanes.FEW + 3)
+    assert wire.live == list(range(1, lanes.FEW + 4))
+    await running.stop()
+
+
+async def test_what_arrives_does_not_wait_for_the_backlog(spool: Spool) -> None:
+    await append(spool, 1000)
+    wire = Wire()
+    wire.allow_backlog.clear()
+    running = begin(spool, wire)
+    await wire.until(lambda: wire.tried > 0)
+    await append(spool, 3)
+    await wire.until(lambda: wire.given == [(1001, False), (1002, False), (1003, False)])
+    wire.allow_backlog.set()
+    await wire.until(lambda: len(wire.given) == 1003)
+    assert wire.backlog == list(range(1, 1001))
+    await running.stop()
+
+
+async def test_what_came_during_an_outage_is_backlog_and_what_comes_after_it_is_live(spool: Spool) -> None:
+    wire, log = Wire(), RememberingLog()
+    running = begin(spool, wire, log)
+    await append(spool, 5)
+    await wire.until(lambda: len(wire.given) == 5)
+    wire.down = True
+    await append(spool, 300)
+    await wire.until(lambda: running.delivery.now.why == "the wire is cut")
+    assert running.delivery.now.waiting == 300
+    wire.allow_backlog.clear()
+    wire.tried, wire.down = 0, False
+    await wire.until(lambda: wire.tried > 0)
+    await append(spool, 2)
+    await wire.until(lambda: {306, 307} <= {*wire.live})
+    wire.allow_backlog.set()
+    await wire.until(lambda: running.delivery.now == SinkNow("wire", 0))
+    assert sorted(wire.seqs) == list(range(1, 308)), "nothing twice"
+    await running.stop()
+    assert log.lines == ["delivery to wire: the wire is cut", "delivery to wire works again"]
+
+
+async def test_a_backlog_that_fails_again_and_again_costs_nothing_that_was_delivered(spool: Spool) -> None:
+    await append(spool, 2000)
+    wire = Wire()
+    tries = iter(range(1_000_000))
+    wire.fails = lambda: next(tries) % 3 == 0
+    running = begin(spool, wire)
+    await append(spool, 5)
+    await wire.until(lambda: running.delivery.now.waiting == 0)
+    wire.fails = lambda: False
+    await running.stop()
+    assert {*wire.seqs} == set(range(1, 2006))
+    assert len(wire.backlog) <= 2006
+
+
+async def test_the_live_lane_of_a_link_that_is_too_slow_jumps_to_the_newest(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "LAG_SECONDS", 0.2)
+    wire = Wire()
+    running = begin(spool, wire)
+    await append(spool, 1)
+    await wire.until(lambda: wire.live == [1])
+    wire.seconds = 0.02
+    await append(spool, 500)
+    await wire.until(lambda: 501 in wire.live)
+    assert len(wire.live) < 300, "it gave them all: no jump"
+    wire.seconds = 0.0
+    await wire.until(lambda: running.delivery.now.waiting == 0)
+    await running.stop()
+    assert sorted(wire.seqs) == list(range(1, 502))
+
+
+async def test_a_batch_takes_what_the_link_takes_in_a_moment(spool: Spool) -> None:
+    await append(spool, 2000)
+    wire = Wire()
+    running = begin(spool, wire)
+    await wire.until(lambda: len(wire.given) == 2000)
+    assert wire.largest == 256
+    await running.stop()
+
+
+# -- a record that is refused
+
+
+async def test_a_live_record_that_is_refused_holds_back_nothing_live(spool: Spool) -> None:
+    wire, log = Wire(refused={4}), RememberingLog()
+    running = begin(spool, wire, log)
+    await append(spool, 6)
+    await wire.until(lambda: {*wire.seqs} == {1, 2, 3, 5, 6})
+    await append(spool, 1)
+    await wire.until(lambda: 7 in wire.live)
+    await wire.until(lambda: "too odd" in running.delivery.now.why)
+    wire.refused.clear()
+    await wire.until(lambda: running.delivery.now.waiting == 0)
+    assert wire.backlog == [4]
+    await wire.until(lambda: running.delivery.now.why == "")
+    await running.stop()
+    assert log.lines == ["delivery to wire: a record is refused and tried again: too odd"]
+
+
+async def test_a_record_that_is_refused_for_an_hour_is_passed_over_and_the_log_says_which(spool: Spool) -> None:
+    await append(spool, 100)
+    hours = 0.0
+    wire, log = Wire(refused={50}), TellingLog()
+    running = begin(spool, wire, log, clock=lambda: hours * 3600)
+    await wire.until(lambda: len(log.lines) == 1)
+    assert running.delivery.now.waiting == 51
+    hours = 1.1
+    await wire.until(lambda: running.delivery.now.waiting == 0)
+    await running.stop()
+    assert sorted(wire.seqs) == [seq for seq in range(1, 101) if seq != 50]
+    assert log.lines[1] == "delivery to wire: a record is passed over: too odd"
+    [uid] = log.uids
+    assert len(uid) == 36
+
+
+async def test_a_record_that_is_refused_for_certain_is_passed_over_at_once(spool: Spool) -> None:
+    wire, log = Wire(refused={2}, certain=True), TellingLog()
+    running = begin(spool, wire, log)
+    await append(spool, 3)
+    await wire.until(lambda: wire.seqs == [1, 3])
+    await running.stop()
+    assert log.lines == ["delivery to wire: a record is passed over: too odd"]
+
+
+async def test_in_order_a_refused_record_is_waited_for(spool: Spool) -> None:
+    wire = Wire(live_first=False, refused={4})
+    running = begin(spool, wire)
+    await append(spool, 6)
+    await wire.until(lambda: "too odd" in running.delivery.now.why)
+    assert wire.seqs == [1, 2, 3]
+    wire.refused.clear()
+    await wire.until(lambda: len(wire.given) == 6)
+    assert wire.seqs == [1, 2, 3, 4, 5, 6]
+    await running.stop()
+
+
+# -- what the spool learns
+
+
+async def test_the_cursor_moves_while_records_never_cease_to_come(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire, sync_seconds=0.05)
+        while wire.syncs < 3:
+            await append(spool, 5)
+        given = len(wire.given)
+        await running.kill()
+    async with opened(tmp_path) as spool:
+        [cursor] = spool.attach("yard", {"wire": ""})
+        await cursor.attach()
+        assert 0 < cursor.given.floor <= given
+
+
+@pytest.mark.parametrize("live_first", [True, False])
+async def test_a_large_backlog_leaves_the_spool_as_it_goes(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, live_first: bool
+) -> None:
+    monkeypatch.setattr(lanes, "PLENTY", 1000)
+    await append(spool, 5000)
+    wire = Wire(live_first=live_first)
+    running = begin(spool, wire, sync_seconds=NEVER)
+    async with asyncio.timeout(PATIENCE):
+        while (await running.cursor.read(0, 4000)).lines:
+            pass
+    await running.stop()
+
+
+async def test_what_a_sink_has_is_learned_before_a_long_outage(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire, sync_seconds=NEVER)
+        await append(spool, 5)
+        await wire.until(lambda: len(wire.given) == 5)
+        wire.down = True
+        await append(spool, 1)
+        await wire.until(lambda: running.cursor.settled)
+        await running.kill()
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire)
+        await wire.until(lambda: wire.seqs == [6])
+        await running.stop()
+
+
+# -- the end
+
+
+async def test_a_backlog_that_hangs_at_the_end_costs_nothing_that_was_given(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        await append(spool, 100)
+        wire, log = Wire(), RememberingLog()
+        wire.allow_backlog.clear()
+        running = begin(spool, wire, log, sync_seconds=NEVER)
+        await wire.until(lambda: wire.tried > 0)
+        await append(spool, 7)
+        await wire.until(lambda: len(wire.live) == 7)
+        await running.stop(within=0.2)
+        assert log.lines == ["delivery to wire: no time to finish; the rest is in the spool for the next start"]
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire)
+        await wire.until(lambda: running.delivery.now.waiting == 0 and len(wire.given) >= 100)
+        await running.stop()
+        assert sorted(wire.seqs) == list(range(1, 101))
+
+
+async def test_the_end_is_bounded_after_any_number_of_failures(spool: Spool) -> None:
+    wire = Wire(down=True)
+    running = begin(spool, wire)
+    await append(spool, 100)
+    await wire.until(lambda: running.delivery.now.why != "")
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(50):
+            await append(spool, 1)
+    wire.allow_live.clear()
+    wire.allow_backlog.clear()
+    wire.tried, wire.down = 0, False
+    await wire.until(lambda: wire.tried > 0)
+    async with asyncio.timeout(PATIENCE):
+        await running.stop(within=0.1)
+    assert not running.task.cancelled()
