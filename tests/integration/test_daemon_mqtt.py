@@ -112,7 +112,7 @@ async def test_a_stream_that_is_paused_ends_at_the_api_and_goes_on_when_it_is_re
         await eventually(lambda: seen.newest(f"{ROOT}/one/pause") == b"ON", "the pause is told")
 
         async with asyncio.timeout(BOUND):
-            while not all(entry["end_reason"] for entry in await api.streams()):
+            while not all(entry["end_reason"] for entry in await api.streams()):  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.05)
         await seen.client.publish(f"{ROOT}/one/pause/set", "OFF", qos=1)
         await running.more_results(2)
