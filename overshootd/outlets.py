@@ -10,13 +10,14 @@ from overshootd import __version__
 from overshootd.config.load import Loaded
 from overshootd.config.sinks import MqttSink, SinkConfig, sink_config
 from overshootd.contracts import Controls, Log, Sink
-from overshootd.errors import ConfigError, SpoolError
+from overshootd.errors import ConfigError
 from overshootd.mqtt.announce import Announcer, announced_streams
 from overshootd.mqtt.commands import Commands
 from overshootd.mqtt.summary import Json
 from overshootd.mqtt.topics import Topics
 from overshootd.sinks.choose import Ways, sink_for
 from overshootd.sinks.delivery import Delivery
+from overshootd.sinks.orphans import Orphans
 from overshootd.sinks.spool import Spool
 from overshootd.status import BrokerState, SinkNow
 
@@ -28,9 +29,6 @@ DRAIN_SECONDS = 1.5
 
 FAREWELL_SECONDS = 0.5
 """For the brokers to be told that the device is away. One that is not, hears it from our will."""
-
-FORMER_SECONDS = 2.0
-"""For the spool to say what streams of a former configuration have left, before those of now begin."""
 
 
 class Outlets:
@@ -44,13 +42,15 @@ class Outlets:
         self._log = log
         self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
         self._deliveries: list[Delivery] = []
+        named = {*loaded.streams, *loaded.broken}
+        self._orphans = Orphans(spool, self._rebuild, log, running=self._enabled, named=named)
         self._announcers: list[Announcer] = []
         self._stopping = asyncio.Event()
 
     @property
     def sinks(self) -> Mapping[str, Sequence[SinkNow]]:
         """How far each stream's sinks are, for whoever asks."""
-        found: dict[str, list[SinkNow]] = {}
+        found = self._orphans.now
         for delivery in self._deliveries:
             found.setdefault(delivery.stream, []).append(delivery.now)
         return found
@@ -76,29 +76,21 @@ class Outlets:
             Commands(broker, topics, config.commands, controls, announcer.changed, self._log)
 
     async def begin(self) -> None:
-        """Find out where each sink is. Without this, and before it, nothing is delivered, and nothing lost."""
+        """Make the sinks of the streams that run; before this nothing is delivered, and nothing lost."""
         for name, config in self._enabled.items():
             await self._add(name, [(sink, self._sink(sink, name)) for sink in config.sinks])
-        try:
-            async with asyncio.timeout(FORMER_SECONDS):
-                former = await self._spool.strangers(self._enabled, {*self._loaded.streams, *self._loaded.broken})
-        except (SpoolError, TimeoutError) as error:
-            self._log.error(f"what former streams still have to deliver waits for the next start: {error}")
-            return
-        for name, configs in former.items():
-            await self._add_former(name, configs)
 
     async def run(self) -> None:
         """Deliver until `stop`; then bring out what is there, and say farewell."""
+        ways: list[Orphans | Delivery] = [self._orphans, *self._deliveries]
         async with asyncio.TaskGroup() as tasks:
             connected = [tasks.create_task(broker.run(), name="broker") for broker in self._brokers.values()]
             announcing = [tasks.create_task(announcer.run(), name="announce") for announcer in self._announcers]
-            delivering = [tasks.create_task(delivery.run(), name="deliver") for delivery in self._deliveries]
+            delivering = [tasks.create_task(way.run(), name="deliver") for way in ways]
             await self._stopping.wait()
-            for delivery in self._deliveries:
-                delivery.stop(DRAIN_SECONDS)
-            if delivering:
-                await asyncio.wait(delivering)
+            for way in ways:
+                way.stop(DRAIN_SECONDS)
+            await asyncio.wait(delivering)
             await _ended(announcing)
             await asyncio.gather(*(broker.close(FAREWELL_SECONDS) for broker in self._brokers.values()))
             await _ended(connected)
@@ -123,19 +115,16 @@ class Outlets:
             for cursor, (config, sink) in zip(cursors, sinks, strict=True)
         ]
 
-    async def _add_former(self, stream: str, configs: Mapping[str, str]) -> None:
-        """What a stream that does not run any more still has to deliver goes out under its name."""
-        sinks = []
-        for name, text in configs.items():
-            try:
-                config = sink_config(text)
-                if isinstance(config, MqttSink):
-                    config = config.model_copy(update={"last_topic": ""})  # what is retained of it is removed there
-                sinks.append((config, self._sink(config, stream)))
-            except ConfigError as error:
-                self._log.warning(f"{name}: {error}: what {stream} still had for it is dropped", stream=stream)
-        self._log.info("does not run any more; what it still has to deliver goes out", stream=stream)
-        await self._add(stream, sinks)
+    def _rebuild(self, stream: str, text: str) -> Sink | None:
+        """A sink of a stream that does not run any more, from what the spool kept of its configuration."""
+        try:
+            config = sink_config(text)
+            if isinstance(config, MqttSink):
+                config = config.model_copy(update={"last_topic": ""})  # what is retained of it is removed there
+            return self._sink(config, stream)
+        except ConfigError as error:
+            self._log.warning(f"nothing more is delivered to a sink of {stream}: {error}", stream=stream)
+            return None
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
