@@ -63,6 +63,8 @@ class Orphans:
         waiting = await self._asked(lambda: self._spool.strangers(self._running, self._named))
         for stream, configs in (waiting or {}).items():
             await self._begin(stream, configs)
+        if self._stopping.is_set():
+            return  # what was asked to stop before it was there would not know
         async with asyncio.TaskGroup() as tasks:
             for delivery in self._deliveries:
                 tasks.create_task(delivery.run(), name=f"delivery of {delivery.stream}")
