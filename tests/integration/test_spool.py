@@ -3,155 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
+import random
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from overshootd.contracts import Record
+from overshootd.errors import SpoolError
+from overshootd.sinks import spool as spool_module
 from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
-from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog
+from tests.integration.sink_lab import RememberingLog, record, small_filesystem
 
 ROOT = Path(__file__).parents[2]
-STREAMS = ("yard", "door")
-SINKS = ("file:/a", "mqtt:b")
-
-streams = st.sampled_from(STREAMS)
-sinks = st.sampled_from(SINKS)
-
-
-@dataclass
-class Model:
-    """What the spool should hold: all lines that were ever stored in it, and where each sink is."""
-
-    lines: dict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: {stream: [] for stream in STREAMS})
-    acked: dict[tuple[str, str], int] = field(
-        default_factory=lambda: {(stream, sink): 0 for stream in STREAMS for sink in SINKS}
-    )
-
-
-class SpoolMachine(RuleBasedStateMachine):
-    """Each sink is given each record once and in order, whatever happens in between; no number is given out twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.directory = Path(tempfile.mkdtemp())
-        self.generation = 0
-        self.boot = 0
-        self.model = Model()
-        self.on_disk = Model()
-        self.numbers: dict[str, set[int]] = {stream: set() for stream in STREAMS}
-
-    @property
-    def path(self) -> Path:
-        return self.directory / str(self.generation) / FILE_NAME
-
-    @property
-    def cut(self) -> Path:
-        """A copy of what is on the disk for sure."""
-        return self.directory / "cut"
-
-    @initialize()
-    def start(self) -> None:
-        self.store = Store(self.path, RememberingLog(), f"boot {self.boot}")
-        for stream in STREAMS:
-            _, acked = self.store.attach(stream, dict.fromkeys(SINKS, "{}"))
-            assert acked == {sink: Progress(self.model.acked[stream, sink]) for sink in SINKS}
-        self.given = dict(self.model.acked)
-        self.sync()
-
-    @rule(stream=streams, texts=st.lists(st.binary(max_size=1500), min_size=1, max_size=6))
-    def append(self, stream: str, texts: list[bytes]) -> None:
-        makes = [(stream, lambda seq, text=text: b"%d %s" % (seq, text)) for text in texts]
-        for seq, text in zip(self.store.append_all(makes), texts, strict=True):
-            assert isinstance(seq, int)
-            assert seq > max(self.numbers[stream], default=0)
-            self.numbers[stream].add(seq)
-            self.model.lines[stream].append((seq, b"%d %s" % (seq, text)))
-
-    @rule(stream=streams, sink=sinks, rows=st.integers(1, 20), size=st.integers(1, 20_000))
-    def give(self, stream: str, sink: str, rows: int, size: int) -> None:
-        given = self.given[stream, sink]
-        expected = [item for item in self.model.lines[stream] if item[0] > given][:rows]
-        found = self.store.read(stream, given, None, rows, size)
-        assert found == expected[: len(found)]
-        assert bool(found) == bool(expected)
-        assert len(found) <= 1 or sum(len(line) for _, line in found) <= size
-        if found:
-            self.given[stream, sink] = found[-1][0]
-
-    @rule(stream=streams, sink=sinks)
-    def ack(self, stream: str, sink: str) -> None:
-        self.store.ack(stream, sink, Progress(self.given[stream, sink]))
-        self.model.acked[stream, sink] = self.given[stream, sink]
-        while self.store.purge(stream):
-            pass
-
-    @rule(stream=streams)
-    def everything_arrives(self, stream: str) -> None:
-        for sink in SINKS:
-            self.give(stream, sink, 1000, 1 << 30)
-            self.ack(stream, sink)
-
-    @rule()
-    def sync(self) -> None:
-        self.store.sync()
-        shutil.rmtree(self.cut, ignore_errors=True)
-        shutil.copytree(self.path.parent, self.cut)
-        self.on_disk = copy.deepcopy(self.model)
-
-    @rule()
-    def end_in_order(self) -> None:
-        self.store.close()
-        self.start()
-
-    @rule()
-    def kill(self) -> None:
-        self._restart_from(self.path.parent)
-
-    @rule()
-    def cut_the_power(self) -> None:
-        self.boot += 1
-        self.model = copy.deepcopy(self.on_disk)
-        self._restart_from(self.cut)
-
-    def _restart_from(self, files: Path) -> None:
-        old = self.store
-        self.generation += 1
-        shutil.copytree(files, self.path.parent)
-        old.close()
-        self.start()
-
-    def teardown(self) -> None:
-        self.store.close()
-        shutil.rmtree(self.directory)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def purge_early() -> Iterator[None]:
-    """So that few records suffice to see them deleted."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "PURGE_ROWS", 2)
-        yield
-
-
-SpoolMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
-TestSpoolMachine = SpoolMachine.TestCase
-
-
 CHILD = """
 import asyncio, sys
 from pathlib import Path
@@ -187,11 +59,11 @@ def test_what_was_stored_when_the_process_was_killed_is_there_and_the_numbers_go
     assert len({line["uid"] for line in lines}) == len(lines)
 
 
-async def everything(state_dir: Path) -> list[dict[str, object]]:
+async def everything(state_dir: Path, stream: str = "yard") -> list[dict[str, Any]]:
     """What a new sink is given."""
     disk = Disk()
     spool = Spool(state_dir, disk, RememberingLog())
-    [cursor] = spool.attach("yard", {"test": ""})
+    [cursor] = spool.attach(stream, {"test": ""})
     await cursor.attach()
     found: list[bytes] = []
     while (gap := cursor.given.gap(cursor.head)) is not None:
@@ -213,3 +85,172 @@ def test_appending_syncs_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "300"
     assert 0 < trace.read_text().count("sync(") < 20
+
+
+CROWD = """
+import asyncio, sys
+from pathlib import Path
+from overshootd.sinks.disk import Disk
+from overshootd.sinks.spool import Spool
+from tests.integration.sink_lab import RememberingLog, record
+
+async def one(spool, stream):
+    while True:
+        print(stream, await spool.append(record(stream)), flush=True)
+
+async def main():
+    spool = Spool(Path(sys.argv[1]), Disk(), RememberingLog())
+    await asyncio.gather(*(one(spool, f"camera {number}") for number in range(5)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_streams_stored_together_is_there_whenever_the_process_is_killed(tmp_path: Path, seed: int) -> None:
+    command = [sys.executable, "-c", CROWD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(random.Random(seed).randint(1, 3000))]
+        child.kill()
+        lines += child.stdout.read().splitlines()
+    told = [line.rsplit(" ", 1) for line in lines]
+    for stream in {stream for stream, _ in told}:
+        seqs = [line["seq"] for line in asyncio.run(everything(tmp_path, stream))]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert {int(seq) for name, seq in told if name == stream} <= set(seqs)
+
+
+@pytest.fixture
+async def disk() -> AsyncIterator[Disk]:
+    disk = Disk()
+    yield disk
+    assert await disk.close(5)
+
+
+def appending(spool: Spool, *records: Record) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(spool.append(one)) for one in records]
+
+
+async def test_records_that_come_together_are_one_job_of_the_disk(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[object] = []
+    run = disk.run
+
+    async def counted(function: Any, *args: Any) -> Any:
+        jobs.append(function)
+        return await run(function, *args)
+
+    monkeypatch.setattr(disk, "run", counted)
+    spool = Spool(tmp_path, disk, RememberingLog())
+    seqs = await asyncio.gather(*appending(spool, *(record(f"camera {number % 8}") for number in range(80))))
+    assert seqs == [1 + number // 8 for number in range(80)]
+    assert len(jobs) == 1
+    await spool.close(5)
+
+
+async def test_a_record_that_is_no_json_fails_for_its_caller_alone(tmp_path: Path, disk: Disk) -> None:
+    spool = Spool(tmp_path, disk, RememberingLog())
+    bad = Record("result", "yard", {"stream": "yard", "text": float("nan")})
+    before, failed, after = await asyncio.gather(
+        *appending(spool, record("yard"), bad, record("yard")), return_exceptions=True
+    )
+    assert (before, after) == (1, 2)
+    assert isinstance(failed, ValueError)
+    await spool.close(5)
+
+
+async def test_a_full_disk_fails_all_that_came_together_and_none_is_there_twice(tmp_path: Path, disk: Disk) -> None:
+    with small_filesystem(tmp_path / "card", "size=1m") as card:
+        spool = Spool(card, disk, RememberingLog())
+        await spool.append(record("yard", "first"))
+        filler = card / "filler"
+        filler.write_bytes(b"\0" * 900_000)
+        failed = await asyncio.gather(
+            *appending(spool, *(record("yard", "x" * 100_000) for _ in range(5))), return_exceptions=True
+        )
+        assert ["no space left" in str(error) for error in failed] == [True] * 5
+        filler.unlink()
+        assert await spool.append(record("yard", "last")) == 2
+        await spool.close(5)
+        assert [line["text"] for line in await everything(card)] == ["first", "last"]
+
+
+async def test_a_caller_that_gives_up_neither_holds_up_nor_loses_what_the_others_store(
+    tmp_path: Path, disk: Disk
+) -> None:
+    spool = Spool(tmp_path, disk, RememberingLog())
+    first, second, third = appending(spool, record("yard", "a"), record("yard", "b"), record("yard", "c"))
+    await asyncio.sleep(0)  # all three wait for the disk
+    second.cancel()
+    assert (await first, await third) == (1, 2)
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await spool.close(5)
+    assert [line["text"] for line in await everything(tmp_path)] == ["a", "c"]
+
+
+async def test_a_wedged_disk_is_told_to_those_who_come_too_late(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "LIMIT", 3)
+    spool = Spool(tmp_path, disk, RememberingLog())
+    waiting = appending(spool, *(record("yard") for _ in range(3)))
+    await asyncio.sleep(0)
+    with pytest.raises(SpoolError, match="3 records wait for it"):
+        await spool.append(record("yard"))
+    assert await asyncio.gather(*waiting) == [1, 2, 3]
+    await spool.close(5)
+
+
+async def test_closing_waits_for_what_is_on_its_way(tmp_path: Path, disk: Disk) -> None:
+    spool = Spool(tmp_path, disk, RememberingLog())
+    waiting = appending(spool, record("yard"), record("door"))
+    await asyncio.sleep(0)
+    await spool.close(5)
+    assert [task.done() and task.result() for task in waiting] == [1, 1]
+
+
+async def test_what_is_kept_beside_the_records_is_written_before_a_sync(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, happened, synced = Spool(tmp_path, disk, RememberingLog(), sync_seconds=0.01), list[str](), asyncio.Event()
+    await spool.append(record("yard"))
+    loop = asyncio.get_running_loop()
+
+    def sync(descriptor: int) -> None:
+        happened.append("synced")
+        loop.call_soon_threadsafe(synced.set)
+
+    async def flush() -> None:
+        happened.append("flushed")
+        await spool.within(lambda connection: connection.execute("INSERT INTO counts (day, stream) VALUES ('d', 's')"))
+
+    monkeypatch.setattr("os.fdatasync", sync)
+    spool.before_sync = flush
+    running = asyncio.create_task(spool.run())
+    async with asyncio.timeout(20):
+        await synced.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert happened == ["flushed", "synced"]
+    await spool.close(5)
+
+
+def test_a_state_dir_on_another_filesystem_is_all_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root of the device is read-only: not even making the file small finds a directory for temporary files."""
+    for variable in ("SQLITE_TMPDIR", "TMPDIR"):
+        monkeypatch.setenv(variable, "/proc/nowhere")
+    monkeypatch.chdir("/proc")
+    monkeypatch.setattr(store_module, "FREE_BYTES", 100_000)
+    with small_filesystem(tmp_path / "card", "size=8m") as card:
+        store = Store(card / "state" / FILE_NAME, RememberingLog(), "boot")
+        store.attach("yard", {})
+        store.append_all([("yard", lambda seq: b"x" * 1000)] * 300)
+        while store.purge("yard"):
+            pass
+        store.tend()
+        assert store.append("yard", lambda seq: b"x") == 301
+        assert sum(path.stat().st_size for path in (card / "state").iterdir()) < 100_000
+        store.close()
