@@ -6,21 +6,25 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from overshootd.backoff import NETWORK, REFUSED
+from overshootd.backoff import NETWORK, REFUSED, Backoff
 from overshootd.condition import Condition
 from overshootd.config.brokers import BrokerConfig
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Log, Message
-from overshootd.errors import ConfigError, Refused, Transient, Unreachable
-from overshootd.mqtt.client import Connection, Link, NoAnswer, TakenOver, TooLarge, Unsupported, connected, matches
+from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
+from overshootd.mqtt.client import Connection, Link, connected, matches
+from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
+from overshootd.mqtt.kept import Kept
 from overshootd.mqtt.lane import Lane
 from overshootd.mqtt.listening import Handler
+from overshootd.mqtt.reasons import Closed, TakenOver, TooLarge, Unsupported
 from overshootd.mqtt.tls import context
 from overshootd.mqtt.topics import Topics
 from overshootd.status import BrokerState
@@ -30,13 +34,16 @@ ONLINE, OFFLINE = b"online", b"offline"
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 ACK_SECONDS = 20.0
-"""A publication that is not acknowledged for so long has gone into a dead path; the kernel and the library need twice
-the keepalive to notice."""
+"""A connection on which nothing is acknowledged for so long leads nowhere; the library needs twice the keepalive to
+notice."""
 
 LOOK_SECONDS = 2.0
 
 HELD_SECONDS = 15.0
 """A connection that held for so long proves the way: the next failure starts the backoff anew."""
+
+LARGE = 8 * 1024
+"""Bytes of a message that may be why a broker closes a connection, which is all that some do about one too large."""
 
 
 class Broker:
@@ -59,14 +66,12 @@ class Broker:
         self._clock = clock
         self._topics = Topics(config.base_topic, device)
         self._identity = Identity(config.client_id or f"overshootd-{device}")
-        self._version = "5" if config.version == "auto" else config.version
+        self._dialect = Dialect(config.version)
         self._works = Condition(self._log, f"broker {name}", clock)
-        self._takes = Condition(self._log, f"what is retained at broker {name}", clock)
+        self._hears = Condition(self._log, f"what is heard at broker {name}", clock)
+        self._kept = Kept(config.in_flight, Condition(self._log, f"what is retained at broker {name}", clock))
+        self._kept.keep(self._topics.state, ONLINE)
         self._handlers: dict[str, Handler] = {}
-        self._kept: dict[str, bytes] = {self._topics.state: ONLINE}
-        self._dirty: dict[str, None] = {}
-        self._changed = asyncio.Event()
-        self._clean = asyncio.Event()
         self._connection: Connection | None = None
         self._live = Lane(config.in_flight)
         self._backlog = Lane(config.in_flight, paced=True)
@@ -81,18 +86,19 @@ class Broker:
     async def publish(self, messages: Sequence[Message], *, backlog: bool = False) -> None:
         if (connection := self._connection) is None:
             raise Unreachable(f"no connection to broker {self._name}" + (f": {why}" if (why := self.state.why) else ""))
-        await (self._backlog if backlog else self._live).publish(connection, messages)
+        try:
+            await (self._backlog if backlog else self._live).publish(connection, messages)
+        except Closed as error:
+            if len(messages) == 1 and (size := len(messages[0].payload)) > LARGE:
+                raise Rejected(f"{error} at a message of {size} bytes, which may be too large for it") from error
+            raise
 
     def keep(self, topic: str, payload: bytes) -> None:
-        if self._kept.get(topic) == payload:
-            return
-        self._kept[topic] = payload
-        self._mark(topic)
+        self._kept.keep(topic, payload)
 
     def again(self, topic: str) -> None:
         """Send what is kept there once more, for somebody who has begun anew."""
-        if topic in self._kept:
-            self._mark(topic)
+        self._kept.again(topic)
 
     def subscribe(self, topic_filter: str, handler: Handler, /) -> None:
         self._handlers[topic_filter] = handler
@@ -101,25 +107,25 @@ class Broker:
 
     async def run(self) -> NoReturn:
         """Return never; be connected as long as that can be had."""
-        failures = 0
+        failures: Counter[Backoff] = Counter()  # each kind has its own: an outage makes no bad password slower
         while True:
             began = self._clock()
             error = await self._try()
             if self.state.connected and self._clock() - began > HELD_SECONDS:
-                failures = 0
+                failures.clear()
             self._lost(error)
-            backoff = REFUSED if isinstance(error, Refused) and not isinstance(error, Unsupported) else NETWORK
-            await asyncio.sleep(backoff.delay(failures, random.uniform))
-            failures += 1
+            backoff = _backoff(error)
+            await asyncio.sleep(backoff.delay(failures[backoff], random.uniform, error.retry_after))
+            failures[backoff] += 1
 
     async def close(self, within: float) -> None:
         """Say farewell: `offline`, and what else is retained. `run` is ended by its owner afterwards."""
-        self.keep(self._topics.state, OFFLINE)
+        self._kept.keep(self._topics.state, OFFLINE)
         if self._connection is None:
             return
         try:
             async with asyncio.timeout(within):
-                await self._clean.wait()
+                await self._kept.brought()
         except TimeoutError:
             self._log.warning(f"broker {self._name}: no time to say farewell; the will does")
 
@@ -138,24 +144,26 @@ class Broker:
         raise AssertionError("a connection ends by an error")
 
     async def _serve(self, connection: Connection) -> None:
-        connection.in_flight = min(connection.in_flight, self._config.in_flight)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(connection), name="hear")
-                for topic_filter in self._handlers:
-                    await self._subscribe(connection, topic_filter)
+                await self._subscribe(connection)
                 self._found(connection)
-                tasks.create_task(self._keep_up(connection), name="keep")
+                tasks.create_task(self._kept.run(connection), name="keep")
                 tasks.create_task(self._look_after(connection), name="look after")
         finally:
             self._connection = None
-            connection.fail(Unreachable("the connection is lost"))
 
-    async def _subscribe(self, connection: Connection, topic_filter: str) -> None:
-        try:
-            await connection.subscribe(topic_filter)
-        except Refused as error:
-            self._takes.bad(str(error))  # what is published goes on all the same
+    async def _subscribe(self, connection: Connection) -> None:
+        refused = 0
+        for topic_filter in self._handlers:
+            try:
+                await connection.subscribe(topic_filter)
+            except Refused as error:
+                refused += 1
+                self._hears.bad(str(error))  # what is published goes on all the same
+        if not refused:
+            self._hears.good()
 
     def _found(self, connection: Connection) -> None:
         self._connection = connection
@@ -163,10 +171,8 @@ class Broker:
         self.state.connections += 1
         self._works.good()
         if self.state.connections == 1:
-            self._log.info(f"broker {self._name}: connected as {self._identity.now}, MQTT {self._version}")
+            self._log.info(f"broker {self._name}: connected as {self._identity.now}, MQTT {self._dialect.now}")
         self._backlog.begin()
-        for topic in self._kept:
-            self._mark(topic)
 
     def _lost(self, error: Transient) -> None:
         was_connected, self.state.connected = self.state.connected, False
@@ -174,21 +180,23 @@ class Broker:
             self.state.since = self._clock()
         self.state.why = str(error)
         self._works.bad(str(error))
-        if self._config.version == "auto" and isinstance(error, Unsupported | NoAnswer):
-            self._version = "3.1.1" if self._version == "5" else "5"
         if not was_connected:
+            self._dialect.failed(error)
             return
-        if told := self._identity.lost(taken=isinstance(error, TakenOver), now=self._clock()):
+        silently = isinstance(error, Closed) and self._dialect.now == "3.1.1"
+        if told := self._identity.lost(taken=isinstance(error, TakenOver), silently=silently, now=self._clock()):
             self._log.warning(f"broker {self._name}: {told}")
+        self._dialect.lost()
 
     def _link(self) -> Link:
         """Raises ConfigError when a secret cannot be read."""
         url, tls = urlsplit(self._config.url), self._config.tls
         secured = url.scheme in ("mqtts", "wss")
         return Link(
+            url=self._config.url,
             host=url.hostname or "",
             port=url.port or PORTS[url.scheme],
-            version=self._version,
+            version=self._dialect.now,
             client_id=self._identity.begin(self._clock(), secrets.token_hex(3)),
             will=(self._topics.state, OFFLINE),
             keepalive=self._config.keepalive_seconds,
@@ -210,47 +218,25 @@ class Broker:
     async def _look_after(self, connection: Connection) -> NoReturn:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if (since := connection.waiting_since) is not None and time.monotonic() - since > ACK_SECONDS:
+            if connection.is_dead(ACK_SECONDS):
                 raise Unreachable(f"no acknowledgement for {ACK_SECONDS:g} s")
 
-    def _mark(self, topic: str) -> None:
-        self._dirty[topic] = None
-        self._clean.clear()
-        self._changed.set()
 
-    async def _keep_up(self, connection: Connection) -> NoReturn:
-        """Bring there what is to be retained, the newest of each topic."""
-        while True:
-            while self._dirty:
-                topics = list(self._dirty)[: connection.in_flight]
-                for topic in topics:
-                    del self._dirty[topic]
-                await self._retain(connection, {topic: self._kept[topic] for topic in topics if topic in self._kept})
-            self._clean.set()
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def _retain(self, connection: Connection, values: dict[str, bytes]) -> None:
-        try:
-            sent = [connection.send(topic, payload, retain=True) for topic, payload in values.items()]
-            await asyncio.gather(*sent)
-        except (Refused, TooLarge) as error:
-            self._takes.bad(str(error))  # not again before it changes, or at the next connection
-            return
-        for topic, payload in values.items():
-            if not payload and self._kept.get(topic) == payload:
-                del self._kept[topic]
-        self._takes.good()
+def _backoff(error: Transient) -> Backoff:
+    """A person must act on what is refused, but not on what goes on with the next connection."""
+    passing = isinstance(error, Unsupported | TooLarge)
+    return REFUSED if isinstance(error, Refused) and not passing else NETWORK
 
 
 def _first(group: BaseExceptionGroup[Transient]) -> Transient:
-    """The one that says most: what took our place, before what then failed."""
+    """The one that says most: what ended the connection, before what then failed."""
     errors = list(_leaves(group))
-    return next((error for error in errors if isinstance(error, TakenOver | TooLarge)), errors[0])
+    return next((error for error in errors if isinstance(error, TakenOver | TooLarge | Closed)), errors[0])
 
 
-def _leaves(group: BaseExceptionGroup[Transient]) -> list[Transient]:
-    found: list[Transient] = []
+def _leaves(group: BaseExceptionGroup[Transient]) -> Iterator[Transient]:
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

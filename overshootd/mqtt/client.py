@@ -10,12 +10,11 @@ import asyncio
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -23,9 +22,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from overshootd.config.secret import Secret
-from overshootd.errors import Refused, Rejected, Transient, Unreachable
-
-T = TypeVar("T")
+from overshootd.errors import Refused, Transient, Unreachable
+from overshootd.mqtt.apart import apart
+from overshootd.mqtt.reasons import Closed, TooLarge, of_certificate, of_connect, of_end, of_publication, of_silence
 
 CONNECT_SECONDS = 15.0
 """For the resolver, TCP, TLS and the broker's answer together; paho gives the socket 5 s for each of its steps."""
@@ -35,37 +34,18 @@ FAREWELL_SECONDS = 0.5
 HEARD = 1000
 """Messages that may wait for us. Commands and our own retained topics are few; what is beyond is left out."""
 
-UNSUPPORTED, BAD_USER, NOT_AUTHORIZED, BANNED, TAKEN_OVER, TOO_LARGE = 0x84, 0x86, 0x87, 0x8A, 0x8E, 0x95
-"""Reason codes (MQTT 5, section 2.4)."""
+HEADERS = 20
+"""Bytes of a PUBLISH at most, besides its topic and payload."""
 
-QUIET = logging.getLogger("overshootd.mqtt.quiet")
-"""What paho has to say is told by its exceptions too."""
-QUIET.disabled = True
-
-
-class TakenOver(Transient):
-    """Another client has our id."""
-
-
-class NoAnswer(Unreachable):
-    """The broker closed the connection before it said anything: it may not know the version."""
-
-
-class Unsupported(Refused):
-    """The broker does not speak this version of the protocol."""
-
-
-class TooLarge(Rejected):
-    """The broker does not take messages of this size."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, certain=True)
+SLOWEST = 1000.0
+"""Bytes a second of a link that still counts as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """All that a connection is made with. `path` is that of a WebSocket, None without; `will` its topic and payload."""
 
+    url: str
     host: str
     port: int
     version: str
@@ -78,57 +58,118 @@ class Link:
     path: str | None = None
 
 
+class _Ear(logging.Handler):
+    """Keeps what paho complained of last: it tells a socket's errors nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A publication that waits for its acknowledgement."""
+
+    at: float
+    topic: str
+    size: int
+    future: asyncio.Future[None]
+
+
 class _Client(aiomqtt.Client):
     """aiomqtt's, but connected in a thread of our own, and with an ear for what the broker answers."""
 
-    # asyncio's default executor is a small pool for everybody, and a resolver can take half a minute.
-    def _client_connect(self) -> None:
-        """Nothing: `connect_now` was called."""
+    def __init__(self, link: Link, tls: ssl.SSLContext | None) -> None:
+        logger = logging.Logger("mqtt", logging.ERROR)  # of nobody else's: paho is noisy, and we say it ourselves
+        self.ear = _Ear()
+        logger.addHandler(self.ear)
+        super().__init__(**_arguments(link), tls_context=tls, websocket_path=link.path, logger=logger)
+        self.limits: Properties | None = None
+        self.ended_by: ReasonCode | None = None
+        """What the broker said when it ended the connection."""
+        self.awaited: dict[int, _Sent] = {}
+        self.acknowledged_at = 0.0
+        self.freed = asyncio.Event()
+        """Set when there may be room for another publication."""
+        self._client.on_publish = self._acknowledged
+        self._client.on_connect = self._answered
+        self._client.on_disconnect = self._ended
 
-    def connect_now(self) -> None:
-        super()._client_connect()
+    # -- the life of the connection
+
+    async def connect(self, keepalive: int) -> None:
+        """Without aiomqtt's `__aenter__`: that waits for a thread of asyncio's default executor."""
+        await apart(self._client_connect, self.sever)
+        _set_options(self._client.socket(), keepalive)
+        await asyncio.wait((self._connected,))  # not awaited itself: a cancelled one trips aiomqtt up
+        self._connected.result()
+
+    async def leave(self) -> None:
+        """In order, so that the broker forgets the will."""
+        self.timeout = FAREWELL_SECONDS
+        with suppress(aiomqtt.MqttError):
+            await self.__aexit__(None, None, None)
 
     def sever(self) -> None:
         """Also where the library leaves a socket behind, which is after a connection that nobody answered."""
         self._client._sock_close()
-
-    def prepare(self) -> None:
-        self.awaited: dict[int, tuple[float, asyncio.Future[None]]] = {}
-        self.limits: Properties | None = None
-        self.refusal: ReasonCode | None = None
-        self._client.on_publish = self._acknowledged
-        self._client.on_connect = self._answered
-        self._client.on_disconnect = self._ended
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                future.exception()  # nobody shall be warned of an exception that nobody asked for
 
     def _answered(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None) -> None:
         self.limits = properties
         self._on_connect(client, userdata, flags, reason, properties)
 
     def _ended(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None) -> None:
-        self.refusal = reason
+        if not self._connected.done():  # aiomqtt would wait for an answer that never comes
+            self._connected.set_exception(of_silence(self.ear.last))
+            return
+        if flags.is_disconnect_packet_from_server:
+            self.ended_by = reason
+        elif not self.ear.last and reason.value == 0x8D:
+            self.ear.last = "no answer within the keepalive"
         self._on_disconnect(client, userdata, flags, reason, properties)
 
-    def _acknowledged(self, client: Any, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
-        _, future = self.awaited.pop(mid, (0.0, None))
-        if future is None or future.done():
-            return
-        if reason.is_failure:
-            future.set_exception(Refused(f"the broker does not take it ({reason}): its access control may forbid it"))
-        else:
-            future.set_result(None)
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """aiomqtt's adds it to the event loop later, even when it is closed by then and its number another's."""
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 (raised to whoever hears)
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def register() -> None:
+            if (current := client.socket()) is not None and current is sock:
+                self._loop.add_writer(current.fileno(), write)
+
+        self._loop.call_soon_threadsafe(register)
+
+    # -- publications
 
     def send(self, topic: str, payload: bytes, retain: bool) -> asyncio.Future[None]:
-        """Publish with QoS 1. Done when it is acknowledged. Raises Unreachable."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
         info = self._client.publish(topic, payload, 1, retain)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise Unreachable(f"not sent: {paho.error_string(info.rc)}")
-        self.awaited[info.mid] = (time.monotonic(), future)
+        self.awaited[info.mid] = _Sent(time.monotonic(), topic, len(payload), future)
         return future
 
-    @property
-    def over(self) -> asyncio.Future[None]:
-        return self._disconnected
+    def _acknowledged(self, client: Any, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+        self.acknowledged_at = time.monotonic()
+        self.freed.set()
+        sent = self.awaited.pop(mid, None)
+        if sent is None or sent.future.done():
+            return
+        if reason.is_failure:
+            sent.future.set_exception(of_publication(reason.value, str(reason), sent.topic))
+        else:
+            sent.future.set_result(None)
 
 
 class Connection:
@@ -136,30 +177,47 @@ class Connection:
 
     def __init__(self, client: _Client) -> None:
         self._client = client
-        self.in_flight: int = getattr(client.limits, "ReceiveMaximum", 65535)
-        """Publications that the broker takes at a time (MQTT 5, section 3.2.2.3.3)."""
+        self._over: Transient | None = None
+        self._receives: int = getattr(client.limits, "ReceiveMaximum", 65535)
         self._largest: int | None = getattr(client.limits, "MaximumPacketSize", None)
 
+    @property
+    def freed(self) -> asyncio.Event:
+        """Set when there may be room for another publication."""
+        return self._client.freed
+
+    def takes(self, share: float) -> bool:
+        """Whether one more may be under way, of this share of what the broker takes (MQTT 5, section 3.2.2.3.3)."""
+        return len(self._client.awaited) < max(1, int(self._receives * share))
+
     def send(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
-        """Publish with QoS 1; done when it is acknowledged, and fails with Refused or Unreachable.
+        """Publish with QoS 1; done when it is acknowledged, and fails with Refused, TooLarge, Unreachable or Transient.
 
         Raises Unreachable, and TooLarge for what is beyond what the broker said that it takes.
         """
-        if self._largest is not None and len(payload) + len(topic) + 20 > self._largest:
-            raise TooLarge(f"{len(payload)} bytes, and the broker takes {self._largest} a message")
+        if self._over is not None:
+            raise self._over
+        size = len(payload) + len(topic.encode()) + HEADERS
+        if self._largest is not None and size > self._largest:
+            raise TooLarge(f"{len(payload)} bytes for {topic}, and the broker takes {self._largest} a message")
         return self._client.send(topic, payload, retain)
 
-    @property
-    def waiting_since(self) -> float | None:
-        """Monotonic time of the oldest publication that is not acknowledged."""
-        return next((sent for sent, _ in self._client.awaited.values()), None)
+    def is_dead(self, seconds: float) -> bool:
+        """Whether nothing was acknowledged for so long, though it would have been even by the slowest of links."""
+        oldest = next(iter(self._client.awaited.values()), None)
+        if oldest is None:
+            return False
+        bound = seconds + sum(sent.size for sent in self._client.awaited.values()) / SLOWEST
+        return time.monotonic() - max(oldest.at, self._client.acknowledged_at) > bound
 
     async def subscribe(self, topic_filter: str) -> None:
         """Raises Refused, Unreachable."""
-        with _translated():
+        try:
             codes = await self._client.subscribe(topic_filter, qos=1)
+        except aiomqtt.MqttError as error:
+            raise Unreachable(f"no answer to a subscription: {error}") from error
         if any(_value(code) >= 0x80 for code in codes):
-            raise Refused(f"the broker does not let us hear {topic_filter}: its access control may forbid it")
+            raise Refused(f"it does not let us hear {topic_filter}: see its access control")
 
     async def heard(self) -> AsyncIterator[tuple[str, bytes, bool]]:
         """Topic, payload, and whether it was retained. Raises what ended the connection."""
@@ -168,22 +226,25 @@ class Connection:
                 payload: Any = message.payload  # bytes, whatever the library declares
                 yield str(message.topic), bytes(payload), message.retain
         except aiomqtt.MqttError as error:
-            raise self._why(error) from error
+            why = self._why()
+            self.over(why)
+            raise why from error
 
-    def fail(self, error: Transient) -> None:
-        """Whatever waits to be acknowledged waits no more."""
+    def over(self, why: Transient) -> None:
+        """Nothing is sent any more, and what waits to be acknowledged waits no more. The first reason stands."""
+        self._over = self._over or why
         awaited, self._client.awaited = self._client.awaited, {}
-        for _, future in awaited.values():
-            if not future.done():
-                future.set_exception(error)
+        for sent in awaited.values():
+            if not sent.future.done():
+                sent.future.set_exception(self._over)
+        self._client.freed.set()
 
-    def _why(self, error: aiomqtt.MqttError) -> Transient:
-        reason = self._client.refusal
-        if reason is not None and _value(reason) == TAKEN_OVER:
-            return TakenOver("another client took our place")
-        if reason is not None and _value(reason) == TOO_LARGE:
-            return TooLarge("a message was too large for the broker")
-        return Unreachable(f"the connection is lost ({reason or error})")
+    def _why(self) -> Transient:
+        if (reason := self._client.ended_by) is not None:
+            return of_end(reason.value, str(reason))
+        if (said := self._client.ear.last) and "reset" not in said:
+            return Unreachable(f"the connection is lost: {said}")
+        return Closed("it closed the connection")
 
 
 def matches(topic_filter: str, topic: str) -> bool:
@@ -193,31 +254,27 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 @asynccontextmanager
 async def connected(link: Link) -> AsyncIterator[Connection]:
-    """A connection with its will left at the broker; an orderly end takes the will back.
+    """A connection with its will left at the broker. Cancelled, it ends in order, which takes the will back; after an
+    error it is cut, and the broker tells the will.
 
     Raises Unreachable, Refused, Unsupported, NoAnswer or Transient when there is none.
     """
-    tls = await _in_thread(link.tls, lambda: None) if link.tls else None
-    client = _Client(**_arguments(link), tls_context=tls, websocket_path=link.path)
-    client.prepare()
+    client = _Client(link, await apart(link.tls) if link.tls else None)
     try:
-        with _translated():
+        with _translated(link.url):
             async with asyncio.timeout(CONNECT_SECONDS):
-                await _in_thread(client.connect_now, client.sever)
-                await client.__aenter__()
-    except BaseException:
-        client.sever()
-        raise
-    connection = Connection(client)
-    try:
-        yield connection
+                await client.connect(link.keepalive)
+        connection = Connection(client)
+        try:
+            yield connection
+        except asyncio.CancelledError:
+            connection.over(Unreachable("the connection is over"))
+            await client.leave()
+            raise
+        finally:
+            connection.over(Unreachable("the connection is lost"))
     finally:
-        connection.fail(Unreachable("the connection is over"))
-        client.timeout = FAREWELL_SECONDS
-        with suppress(aiomqtt.MqttError):
-            await client.__aexit__(None, None, None)
         client.sever()
-        _retrieved(client.over)
 
 
 def _arguments(link: Link) -> dict[str, Any]:
@@ -231,89 +288,41 @@ def _arguments(link: Link) -> dict[str, Any]:
         "password": link.password.reveal() if link.password else None,
         "protocol": aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
         "clean_session": None if five else True,
-        "clean_start": paho.MQTT_CLEAN_START_FIRST_ONLY if not five else True,
+        "clean_start": True if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
         "will": aiomqtt.Will(topic, payload, qos=1, retain=True),
         "keepalive": link.keepalive,
         "transport": "tcp" if link.path is None else "websockets",
         "timeout": CONNECT_SECONDS,
         "max_queued_incoming_messages": HEARD,
         "max_inflight_messages": 0,
-        "socket_options": _socket_options(link.keepalive),
-        "logger": QUIET,
     }
 
 
-def _socket_options(keepalive: int) -> tuple[tuple[int, int, int], ...]:
+def _set_options(sock: Any, keepalive: int) -> None:
     """A dead path fails within the keepalive, also while we are the only one who sends; small messages go at once."""
-    return (
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, keepalive * 1000),
-    )
+    if isinstance(sock, paho._WebsocketWrapper):
+        sock = sock._socket
+    if sock is not None:  # None: it failed since
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, keepalive * 1000)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(url: str) -> Iterator[None]:
     """The library's errors become ours."""
     try:
         yield
     except aiomqtt.MqttCodeError as error:
-        raise _refused(_value(error.rc), str(error.rc)) from error
+        raise of_connect(_value(error.rc), str(error.rc)) from error
     except TimeoutError as error:
         raise Unreachable("no answer in time") from error
     except ssl.SSLCertVerificationError as error:
-        raise Refused(f"its certificate is not trusted: {error.verify_message}; see tls.ca_file") from error
+        raise of_certificate(error.verify_message, url) from error
     except ssl.SSLError as error:
-        raise Refused(f"TLS fails: {error}") from error
+        raise Refused(f"TLS fails ({error.reason}): see url and tls of this broker") from error
     except (OSError, paho.WebsocketConnectionError) as error:
         raise Unreachable(str(error)) from error
-    except aiomqtt.MqttError as error:
-        raise NoAnswer(f"no answer: {error}") from error
-
-
-def _refused(code: int, words: str) -> Transient:
-    match code:
-        case 0x84:
-            return Unsupported(f"the broker does not speak this version of MQTT ({words})")
-        case 0x86:
-            return Refused("bad user name or password: see username and password of this broker")
-        case 0x87 | 0x8A:
-            return Refused(f"not authorized ({words}): the broker wants another user, certificate or client_id")
-        case _:
-            return Transient(f"the broker says: {words}")
 
 
 def _value(code: object) -> int:
     return code.value if isinstance(code, ReasonCode) else int(str(code))
-
-
-def _retrieved(future: asyncio.Future[None]) -> None:
-    """Nobody shall be warned of an exception that nobody asked for."""
-    if future.done() and not future.cancelled():
-        future.exception()
-
-
-async def _in_thread(function: Callable[[], T], undo: Callable[[], None]) -> T:
-    """Run it in a thread of its own, for a resolver may hang. Cancelled, it is left behind, and undone when it ends."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(error: BaseException | None, value: T | None) -> None:
-        if future.cancelled():
-            if error is None:
-                undo()
-        elif error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)  # type: ignore[arg-type]  # it is a T where there is no error
-
-    def work() -> None:
-        error, value = None, None
-        try:
-            value = function()
-        except BaseException as raised:  # noqa: BLE001 - raised where it is awaited
-            error = raised
-        with suppress(RuntimeError):  # the loop is closed: the process ends
-            loop.call_soon_threadsafe(settle, error, value)
-
-    threading.Thread(target=work, name="mqtt connect", daemon=True).start()
-    return await future

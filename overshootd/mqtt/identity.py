@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 SOON_SECONDS = 60.0
 """A connection that was lost so soon after it was made, without a word, may have been taken: MQTT 3.1.1 has no word."""
 
-SUSPICIOUS, TAKEN = 4, 2
-"""Times in a row after which the id is taken for somebody else's: without a word of the broker's, and with it."""
+TAKEN, SUSPICIOUS = 2, 4
+"""Times in a row after which the id is taken for somebody else's: with a word of the broker's, and without."""
 
 
 @dataclass(slots=True)
@@ -32,11 +32,12 @@ class Identity:
         self._began, self._random = now, random
         return self.now
 
-    def lost(self, *, taken: bool, now: float) -> str:
-        """A connection ended; `taken`: the broker says that another client has the id. What there is to tell of it."""
+    def lost(self, *, taken: bool, silently: bool, now: float) -> str:
+        """A connection ended: the broker says that another client has the id, or closed it `silently` where it has no
+        words for that. What there is to tell of it."""
         soon = now - self._began < SOON_SECONDS
-        self._taken = self._taken + 1 if taken and soon else int(taken)
-        self._short = self._short + 1 if soon else 0
+        self._taken = (self._taken if soon else 0) + 1 if taken else 0
+        self._short = self._short + 1 if soon and silently else 0
         if self._suffix or (self._taken < TAKEN and self._short < SUSPICIOUS):
             return f"another client uses the id {self.now} there" if taken else ""
         self._suffix = f"-{self._random}"

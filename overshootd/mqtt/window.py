@@ -8,29 +8,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-SLOW_SECONDS = 0.3
-"""An acknowledgement that takes longer has waited behind our own. A live result then waits as long, and travels once
-more: it has a second for both."""
+LATE_SECONDS = 0.3
+"""An acknowledgement that takes so much longer than the quickest has waited behind our own. A live result then waits as
+long, and travels once more: it has a second for both."""
 
-QUICK_SECONDS = SLOW_SECONDS / 4
+SOON_SECONDS = LATE_SECONDS / 4
+
+ALONE = 16
+"""So many in a row, each under way by itself, tell how long the link takes now: it may have become another one."""
+
+LONGEST_BASE = 2.0
+"""No link is so slow by itself. What takes longer waits behind others, and the backlog is not to join them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`size` publications at a time, from 1 to `most`."""
+    """`size` publications at a time, from 1 to `most`. Times are in seconds."""
 
     most: int
     size: float = 1.0
+    quickest: float = LONGEST_BASE
+    _alone: tuple[float, ...] = ()
 
     def acknowledged(self, seconds: float) -> Window:
-        """After one that took so long: doubled in a round trip while all is quick, halved in one when it is slow."""
-        if seconds > SLOW_SECONDS:
+        """After one that took so long: doubled in a round trip while all is quick, halved in one when it is late."""
+        quickest = min(self.quickest, seconds)
+        late = seconds - quickest
+        if late > LATE_SECONDS:
             size = self.size - 0.5
-        elif seconds < QUICK_SECONDS:
+        elif late < SOON_SECONDS:
             size = self.size + 1.0
         else:
             size = self.size + 1.0 / self.size
-        return replace(self, size=min(max(size, 1.0), float(self.most)))
+        size = min(max(size, 1.0), float(self.most))
+        alone = (*self._alone, seconds) if size < 2.0 else ()
+        if len(alone) >= ALONE:
+            quickest, alone = min(*alone, LONGEST_BASE), ()
+        return replace(self, size=size, quickest=quickest, _alone=alone)
 
     def takes(self, under_way: int) -> bool:
         """Whether one more may go."""
