@@ -17,7 +17,7 @@ MAY_READ = {
     "sinks/spool.py": "the age of what waits, once the clock can be trusted",
     "sinks/tally.py": "the day that counts belong to, once the clock can be trusted",
     "sinks/webhook.py": "the signature's timestamp: the specification has it so",
-    "sinks/database.py": "numbers beyond all that a spool set aside gave out",
+    "sinks/aside.py": "numbers beyond all that a spool set aside gave out",
     "capture/testcam.py": "the capture time in the picture",
     "config/commands.py": "when a token expires: a JWT has it so",
     "publish/choose.py": "the same, for the status",
