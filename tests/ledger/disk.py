@@ -63,8 +63,8 @@ def _ext4(path: Path, megabytes: int) -> bool:
     image = path.with_name(f"{path.name}.img")
     with image.open("wb") as file:
         file.truncate(megabytes * MEGABYTE)
-    made = ("mkfs.ext4", "-q", "-m", "0", "-F", str(image))
-    return not _run(*made) and not _run("mount", "-o", "loop", str(image), str(path))
+    made = ("mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-F", str(image))
+    return not _run(*made) and not _run("mount", "-o", "loop,noatime", str(image), str(path))
 
 
 def _run(*command: str) -> str:

@@ -1,0 +1,151 @@
+"""Bytes that reach the device: what the block layer of a loop ext4 counts as written, beside a file that is synced
+after each line.
+
+Time runs `speed` times as fast, so that there are as many results for each sync, checkpoint and deletion as there are
+in hours. What the kernel writes by itself every five seconds is then less in proportion: `speed` 1 has it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.process import Failure
+from bench.sinks import records
+from bench.sinks.figures import Line
+from bench.sinks.pipe import Pipe
+from tests.integration.mosquitto import mosquitto
+from tests.ledger.disk import small_disk
+
+STREAM = "front-door"
+INTERVAL = 2.0
+"""Seconds between two results, before `speed`."""
+
+MEGABYTES = 128
+SECTOR = 512
+IDLE_SECONDS = 60.0
+"""In which nothing happens; not sped up."""
+
+SETTLE_SECONDS = 8.0
+"""For what the kernel still has to write: the journal is committed every five seconds."""
+
+TARGET = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How results reach a disk of its own."""
+
+    name: str
+    sync_seconds: float
+    files: bool
+    broker: bool
+
+
+BOTH = Way("spool and file, sync_seconds 10", 10.0, files=True, broker=False)
+WAYS = (
+    BOTH,
+    Way("spool and MQTT, sync_seconds 10", 10.0, files=False, broker=True),
+    Way("spool, file and MQTT, sync_seconds 10", 10.0, files=True, broker=True),
+    Way("spool and file, sync_seconds 0.5", 0.5, files=True, broker=False),
+)
+
+
+async def device(folder: Path, count: int, speed: float, *, idle: bool = True) -> list[Line]:
+    """All of them in the same time, each on its own disk."""
+    with ExitStack() as disks:
+        places = [disks.enter_context(small_disk(folder / f"disk-{n}", MEGABYTES)).path for n in range(len(WAYS) + 1)]
+        async with (
+            mosquitto(folder / "mosquitto", persistence=False) as server,
+            asyncio.TaskGroup() as tasks,
+        ):
+            url = f"mqtt://127.0.0.1:{server.port}"
+            ours = [
+                tasks.create_task(_ours(way, path, url if way.broker else None, count, speed, idle))
+                for way, path in zip(WAYS, places, strict=False)
+            ]
+            plain = tasks.create_task(_plain(places[-1], count, speed))
+    return _lines([one.result() for one in ours], plain.result(), count)
+
+
+def _lines(ours: Sequence[tuple[int, int]], plain: int, count: int) -> list[Line]:
+    lines = []
+    for way, (written, at_rest) in zip(WAYS, ours, strict=True):
+        target = TARGET if way is BOTH else None
+        ratio = written / plain
+        name = f"bytes on the device, {way.name}"
+        lines.append(Line(name, _told(written, count), ratio, "fsync a line", _told(plain, count), ratio, target))
+        if way is BOTH:
+            name = f"bytes on the device in {IDLE_SECONDS:g} s without a result"
+            lines.append(Line(name, f"{at_rest}", at_rest, target=0.0))
+    return lines
+
+
+def _told(written: int, count: int) -> str:
+    day = written / count * 86_400 / INTERVAL
+    return f"{written / count:,.0f} a result, {day / 1e6:,.0f} MB/day"
+
+
+async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: float, idle: bool) -> tuple[int, int]:
+    """Bytes for `count` results, and for IDLE_SECONDS without any."""
+    pipe = Pipe(
+        path / "state",
+        [STREAM],
+        files=path / "results" if way.files else None,
+        broker=broker,
+        sync_seconds=way.sync_seconds / speed,
+    )
+
+    async def work(pipe: Pipe) -> tuple[int, int]:
+        await pipe.append(records.result(STREAM))  # what is made once is not counted
+        await asyncio.sleep(max(SETTLE_SECONDS, 3 * way.sync_seconds / speed))
+        before = written(path)
+        for _ in range(count):
+            await pipe.append(records.result(STREAM))
+            await asyncio.sleep(INTERVAL / speed)
+        await asyncio.sleep(2 * way.sync_seconds / speed)
+        busy = written(path) - before
+        if not idle:
+            return busy, 0
+        await asyncio.sleep(SETTLE_SECONDS)
+        before = written(path)
+        await asyncio.sleep(IDLE_SECONDS)
+        return busy, written(path) - before
+
+    return await pipe.during(work)
+
+
+async def _plain(path: Path, count: int, speed: float) -> int:
+    """A line, an fsync, and so on."""
+    line = b"x" * records.size() + b"\n"
+    descriptor = os.open(path / "results.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        _append(descriptor, line)
+        await asyncio.sleep(SETTLE_SECONDS)
+        before = written(path)
+        for _ in range(count):
+            await asyncio.to_thread(_append, descriptor, line)
+            await asyncio.sleep(INTERVAL / speed)
+        return written(path) - before
+    finally:
+        os.close(descriptor)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    os.write(descriptor, line)
+    os.fsync(descriptor)
+
+
+def written(path: Path) -> int:
+    """Bytes written to the device on which this is, since it is there; all that the kernel holds goes there first."""
+    subprocess.run(["sync", "--file-system", str(path)], check=True)
+    number = path.stat().st_dev
+    stat = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat")
+    if not stat.exists():
+        raise Failure("bytes on a device are counted on loop devices, and there are none here")
+    return int(stat.read_text().split()[6]) * SECTOR
