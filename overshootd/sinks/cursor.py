@@ -68,6 +68,10 @@ class Cursor:
         self._acked = self.given = progress[self._sink]
         self.head = max(self.head, head)
         self._attached = True
+        if self.given.top < head:  # after a power cut numbers are left out (store.py): those are nothing that waits
+            rest = await self.read(self.given.top, head, 1)
+            if not rest.lines:
+                self.gave(rest)
 
     def announce(self, seq: int) -> None:
         """There is a record `seq` now."""

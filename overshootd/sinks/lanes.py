@@ -89,10 +89,12 @@ class Lanes:
         if not self._sink.live_first:
             return await self._run_front()
         async with asyncio.TaskGroup() as tasks:
-            lanes = [tasks.create_task(lane, name="lane") for lane in (self._run_front(), self._run_back())]
+            front = tasks.create_task(self._run_front(), name="front")
+            front.add_done_callback(lambda _: self._left.set())
+            back = tasks.create_task(self._run_back(front), name="back")
             # Not at the group's end: when a task fails there, CPython 3.11 forgets to call `uncancel`, and a timeout
             # around it is mistaken for somebody else's cancellation.
-            await asyncio.wait(lanes)
+            await asyncio.wait([front, back])
 
     def wake(self) -> None:
         """Look again whether it is to end."""
@@ -122,13 +124,13 @@ class Lanes:
             elif not await self._give(self._front, gap):
                 return
 
-    async def _run_back(self) -> None:
+    async def _run_back(self, front: asyncio.Task[None]) -> None:
         """What the front lane has passed, oldest first."""
         while True:
             if (gap := self._cursor.given.gap(self._passed)) is not None:
                 if not await self._give(self._back, gap):
                     return
-            elif self._ends:
+            elif self._ends and front.done():
                 return
             else:
                 self._left.clear()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from overshootd.sinks import lanes
-from overshootd.sinks.spool import Spool
+from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.status import SinkNow
 from tests.integration.delivery_lab import NEVER, PATIENCE, TellingLog, Wire, append, begin, opened
 from tests.integration.sink_lab import RememberingLog
@@ -25,6 +27,7 @@ async def test_a_little_that_waits_goes_in_order_with_what_arrives(spool: Spool)
     await append(spool, lanes.FEW)
     wire = Wire()
     running = begin(spool, wire)
+    await wire.until(lambda: len(wire.given) == lanes.FEW)
     await append(spool, 3)
     await wire.until(lambda: len(wire.given) == lanes.FEW + 3)
     assert wire.live == list(range(1, lanes.FEW + 4))
@@ -209,6 +212,24 @@ async def test_what_a_sink_has_is_learned_before_a_long_outage(tmp_path: Path) -
         running = begin(spool, wire)
         await wire.until(lambda: wire.seqs == [6])
         await running.stop()
+
+
+async def test_numbers_that_a_power_cut_left_out_are_nothing_that_waits(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        running = begin(spool, Wire())
+        await append(spool, 3)
+        await running.stop()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE store SET boot = 'another'")  # as if this had been it, without an end in order
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire)
+        await wire.until(lambda: running.cursor.head > 3)
+        assert running.delivery.now.waiting == 0
+        await append(spool, 1)
+        await wire.until(lambda: len(wire.given) == 1)
+        await running.stop()
+        assert wire.seqs == [running.cursor.head]
 
 
 # -- the end

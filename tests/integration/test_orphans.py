@@ -136,6 +136,19 @@ async def test_a_sink_that_fails_is_tried_again_and_what_waits_is_told(spool: Sp
     assert looked.now == {}
 
 
+async def test_a_record_that_is_refused_at_first_is_delivered_all_the_same(spool: Spool) -> None:
+    await left_behind(spool, "gate", ["a"], 3)
+    outlets = Outlets()
+    outlets.wires["a"] = wire = Wire("a", refused={2})
+    looked = orphans(spool, outlets)
+    running = asyncio.create_task(looked.run())
+    await wire.until(lambda: "gate" in looked.now and looked.now["gate"][0].why == "too odd")
+    wire.refused.clear()
+    async with asyncio.timeout(PATIENCE):
+        await running
+    assert sorted(wire.seqs) == [1, 2, 3]
+
+
 async def test_at_the_end_what_is_not_delivered_stays_for_the_next_start(spool: Spool) -> None:
     await left_behind(spool, "gate", ["a"], 3)
     outlets = Outlets()
