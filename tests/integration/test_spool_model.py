@@ -131,6 +131,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(stream=streams)
     def everything_arrives(self, stream: str) -> None:
         for sink in self.given[stream]:
+            self.give_live(stream, sink, 2)
             while self.model.missing(stream, self.given[stream][sink]):
                 self.give(stream, sink, 1000, 1 << 30)
             self.ack(stream, sink)
