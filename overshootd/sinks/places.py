@@ -43,7 +43,7 @@ def places(connection: Connection, stream: int) -> dict[str, Place]:
     """Of all the stream's sinks, by their names."""
     query = "SELECT sink, seq, spans, config FROM cursors WHERE stream = ?"
     rows = connection.execute(query, (stream,)).fetchall()
-    return {sink: Place(progress(seq, spans), config) for sink, seq, spans, config in rows}
+    return {sink: Place(_progress(seq, spans), config) for sink, seq, spans, config in rows}
 
 
 def put_places(connection: Connection, stream: int, sinks: Mapping[str, Place]) -> None:
@@ -79,3 +79,11 @@ def oldest_owed(connection: Connection) -> int | None:
     bounds = [(row_of(stream, floor), rows_of(stream)[1]) for stream, floor in floors]
     found = [connection.execute(query, ends).fetchone() for ends in bounds]
     return min((at for (at,) in filter(None, found) if at is not None), default=None)
+
+
+def _progress(floor: int, spans: str) -> Progress:
+    """Spans that a broken disk has garbled count as undelivered: they go out twice."""
+    try:
+        return progress(floor, spans)
+    except (ValueError, TypeError):
+        return Progress(floor)

@@ -248,6 +248,15 @@ def test_a_sink_that_is_removed_leaves_one_line_when_it_lacked_something(tmp_pat
     store.close()
 
 
+def test_spans_that_a_broken_disk_has_garbled_are_delivered_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.attach("yard", {"file:/a": ""})
+    store.ack("yard", "file:/a", Progress(2, ((4, 5),)))
+    store.within(lambda connection: connection.execute("UPDATE cursors SET spans = '[[4,'"))
+    assert store.attach("yard", {"file:/a": ""}) == (0, {"file:/a": Progress(2)})
+    store.close()
+
+
 def test_a_line_that_cannot_be_made_fails_alone_and_takes_no_number(tmp_path: Path) -> None:
     def no_line(seq: int) -> bytes:
         raise ValueError("NaN")
