@@ -39,7 +39,7 @@ class TellingLog(RememberingLog):
 
 @dataclass
 class Wire:
-    """A sink that lets what is live go first. `allow_live` and `allow_backlog` hold up a lane while they are clear."""
+    """A sink that lets what is live go first. `allow_live`, `allow_backlog` and `allow_sync` hold it up while clear."""
 
     name: str = "wire"
     live_first: bool = True
@@ -54,11 +54,14 @@ class Wire:
     seconds: float = 0.0  # that a record takes
     allow_live: asyncio.Event = field(default_factory=asyncio.Event)
     allow_backlog: asyncio.Event = field(default_factory=asyncio.Event)
+    allow_sync: asyncio.Event = field(default_factory=asyncio.Event)
+    syncing: int = 0  # how often it was begun
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.allow_live.set()
         self.allow_backlog.set()
+        self.allow_sync.set()
 
     async def open(self) -> None: ...
 
@@ -79,6 +82,8 @@ class Wire:
     async def sync(self) -> None:
         if self.fails():
             raise Transient("the wire is cut")
+        self.syncing += 1
+        await self.allow_sync.wait()
         self.syncs += 1
         self.changed.set()
 

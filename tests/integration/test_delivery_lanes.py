@@ -197,6 +197,27 @@ async def test_a_large_backlog_leaves_the_spool_as_it_goes(
     await running.stop()
 
 
+async def test_what_was_given_during_a_sync_is_not_taken_for_synced(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        wire.allow_sync.clear()
+        running = begin(spool, wire)
+        await append(spool, 1)
+        await wire.until(lambda: wire.syncing == 1)
+        await append(spool, 1)
+        await wire.until(lambda: len(wire.given) == 2)
+        wire.allow_sync.set()
+        await wire.until(lambda: wire.syncs == 1)
+        wire.allow_sync.clear()
+        await wire.until(lambda: wire.syncing == 2)
+        await running.kill()
+    async with opened(tmp_path) as spool:
+        wire = Wire()
+        running = begin(spool, wire)
+        await wire.until(lambda: wire.seqs == [2])
+        await running.stop()
+
+
 async def test_what_a_sink_has_is_learned_before_a_long_outage(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
         wire = Wire()
@@ -252,6 +273,22 @@ async def test_a_backlog_that_hangs_at_the_end_costs_nothing_that_was_given(tmp_
         await wire.until(lambda: running.delivery.now.waiting == 0 and len(wire.given) >= 100)
         await running.stop()
         assert sorted(wire.seqs) == list(range(1, 101))
+
+
+async def test_what_is_given_in_the_last_moments_does_not_come_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        await append(spool, 1000)
+        first = Wire(seconds=0.001)
+        running = begin(spool, first, sync_seconds=NEVER)
+        await first.until(lambda: len(first.given) > 0)
+        await running.stop(within=0.5)
+        assert len(first.given) < 1000
+    async with opened(tmp_path) as spool:
+        second = Wire()
+        running = begin(spool, second)
+        await second.until(lambda: len(first.given) + len(second.given) >= 1000)
+        await running.stop()
+    assert sorted(first.seqs + second.seqs) == list(range(1, 1001))
 
 
 async def test_the_end_is_bounded_after_any_number_of_failures(spool: Spool) -> None:

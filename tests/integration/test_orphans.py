@@ -118,7 +118,9 @@ async def test_a_sink_that_cannot_be_built_of_a_stream_that_is_still_named_loses
     outlets = Outlets("a")
     await orphans(spool, outlets, named=["gate"]).run()
     assert outlets.wires["b"].seqs == [1, 2, 3]
-    assert await waiting(spool) == {"gate": {"a": "a"}}
+    lacks, has = spool.attach("gate", {"a": "a", "b": "b"})
+    await asyncio.gather(lacks.attach(), has.attach())
+    assert (lacks.waiting, has.waiting) == (3, 0)
 
 
 async def test_a_sink_that_fails_is_tried_again_and_what_waits_is_told(spool: Spool) -> None:
@@ -177,3 +179,21 @@ async def test_a_spool_that_cannot_be_read_yet_is_asked_again(spool: Spool, monk
     assert outlets.wires["a"].seqs == [1, 2, 3]
     told = "looking in the spool for streams that are configured no more"
     assert log.lines[:2] == [f"{told}: no disk", f"{told} works again"]
+
+
+async def test_who_is_stopped_before_there_is_anything_to_stop_ends(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_behind(spool, "gate", ["a"], 3)
+    outlets, ask = Outlets(), spool.strangers
+    outlets.wires["a"] = Wire("a", down=True)
+    looked = orphans(spool, outlets)
+
+    async def stopping(known: Sequence[str], named: Sequence[str]) -> dict[str, dict[str, str]]:
+        looked.stop(0.1)
+        return await ask(known, named)
+
+    monkeypatch.setattr(spool, "strangers", stopping)
+    async with asyncio.timeout(PATIENCE):
+        await looked.run()
+    assert outlets.wires["a"].given == []
