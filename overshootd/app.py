@@ -22,6 +22,7 @@ from overshootd.control.address import listening_at
 from overshootd.control.wire import Handler
 from overshootd.controls import KeptControls
 from overshootd.errors import ConfigError, SpoolError
+from overshootd.groups import TaskGroup
 from overshootd.logs import open_log
 from overshootd.outlets import Outlets
 from overshootd.resolver import Resolver
@@ -137,7 +138,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         path_asked = listening_at(os.environ, loaded.state_dir)
         async with (
             Control(path_asked, loaded.state_dir, handlers, log, redactor.redact),
-            asyncio.TaskGroup() as tasks,
+            TaskGroup() as tasks,
         ):
             watching = tasks.create_task(_watch_memory(limit, asked, log), name="memory")
             counting = tasks.create_task(tally.run(), name="counts")

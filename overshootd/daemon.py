@@ -22,6 +22,7 @@ from overshootd.config.load import Loaded
 from overshootd.config.model import StreamConfig
 from overshootd.contracts import Api, CameraState, Log, Paths, Publishers, Tally
 from overshootd.controls import KeptControls
+from overshootd.groups import TaskGroup
 from overshootd.leftovers import Streams
 from overshootd.outlets import Outlets
 from overshootd.pacing import need, period
@@ -149,7 +150,7 @@ class Daemon:
 
     async def run(self, asked: asyncio.Future[Ending], outside: Outside) -> None:
         """Return when it was asked to end and all streams have closed and all sinks have what is there."""
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             syncing = tasks.create_task(self._spool.run(), name="spool")
             await self._outlets.begin()
             going_out = tasks.create_task(self._outlets.run(), name="outlets")
@@ -165,7 +166,7 @@ class Daemon:
         streams = Streams(self._store, self._fingerprint, outside.api, outside.paths, self._log)
         await streams.load(self._wanted())
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(self._controls.run(), name="controls")
                 tasks.create_task(outside.watch(), name="network")
                 tasks.create_task(streams.run(), name="strays")

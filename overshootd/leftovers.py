@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from overshootd.backoff import NETWORK
 from overshootd.contracts import Api, Log, Paths, PublishTarget, Session
+from overshootd.groups import TaskGroup
 from overshootd.resume import Kept, ResumeStore, sort_out
 
 END_SECONDS = 1.5
@@ -133,7 +134,7 @@ class Streams:
         self._added.set()
 
     async def _delete_all(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             for one, until in self._strays.values():
                 tasks.create_task(self._delete(one, until), name=f"delete {one.stream_id}")
 

@@ -26,6 +26,7 @@ from pyroute2.netlink import rtnl  # type: ignore[import-untyped]  # as above
 from overshootd.backoff import Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log
+from overshootd.groups import TaskGroup
 from overshootd.paths import HINT_SECONDS, Budget, Change, Peer, Way, Ways, compare, looked_at
 from overshootd.peers import Names, Resolve, peers, resolve
 
@@ -200,7 +201,7 @@ class Network:
         return self._changes
 
     async def run(self) -> NoReturn:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             tasks.create_task(self._names.run(), name="names")
             tasks.create_task(self._watch(), name="routes")
         raise AssertionError("unreachable: the tasks never return")

@@ -11,6 +11,7 @@ from overshootd.config.load import Loaded
 from overshootd.config.sinks import MqttSink, SinkConfig, sink_config
 from overshootd.contracts import Controls, Log, Sink
 from overshootd.errors import ConfigError
+from overshootd.groups import TaskGroup
 from overshootd.mqtt.announce import Announcer, announced_streams
 from overshootd.mqtt.commands import Commands
 from overshootd.mqtt.summary import Json
@@ -83,7 +84,7 @@ class Outlets:
     async def run(self) -> None:
         """Deliver until `stop`; then bring out what is there, and say farewell."""
         ways: list[Orphans | Delivery] = [self._orphans, *self._deliveries]
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             connected = [tasks.create_task(broker.run(), name="broker") for broker in self._brokers.values()]
             announcing = [tasks.create_task(announcer.run(), name="announce") for announcer in self._announcers]
             delivering = [tasks.create_task(way.run(), name="deliver") for way in ways]

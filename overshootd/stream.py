@@ -31,6 +31,7 @@ from overshootd.contracts import (
 )
 from overshootd.controls import Control
 from overshootd.errors import CameraEnded, CameraLost, Congested, NotOurs, Permanent, Refused, StreamGone, Transient
+from overshootd.groups import TaskGroup
 from overshootd.meter import Meter
 from overshootd.pacing import Pacer, period, plan, rate
 from overshootd.presence import Presence
@@ -84,7 +85,7 @@ async def attempt(parts: Parts) -> NoReturn:
     meter = Meter(parts.tally, parts.name, period(parts.config.processing))
     presence = _presence(parts, session, publisher, publishing, lambda: _start(parts.camera, camera, kind, publishing))
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             tasks.create_task(_ask(session, parts, prompt), name="prompt")
             tasks.create_task(session.keep_lease(), name="lease")
             tasks.create_task(_follow(parts.paths, session), name="path")

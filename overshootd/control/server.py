@@ -34,6 +34,7 @@ from overshootd.control.wire import (
     unknown,
 )
 from overshootd.errors import OvershootdError
+from overshootd.groups import TaskGroup
 
 CLIENTS = 16
 """At a time; the next one is told so and goes."""
@@ -102,7 +103,7 @@ class Control:
             attempt += 1
 
     async def _serve(self, listening: socket.socket) -> NoReturn:
-        async with asyncio.TaskGroup() as clients:
+        async with TaskGroup() as clients:
 
             def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 if server.is_serving():

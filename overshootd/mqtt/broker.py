@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from overshootd.backoff import NETWORK, REFUSED, Backoff
 from overshootd.condition import Condition
@@ -18,6 +18,7 @@ from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Log, Message
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
+from overshootd.groups import TaskGroup
 from overshootd.mqtt.client import Connection, Link, connected, matches
 from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
@@ -145,7 +146,7 @@ class Broker:
 
     async def _serve(self, connection: Connection) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(self._listen(connection), name="hear")
                 await self._subscribe(connection)
                 self._found(connection)
@@ -203,7 +204,7 @@ class Broker:
             username=self._config.username,
             password=self._reveal(self._config.password) if self._config.password else None,
             tls=(lambda: context(tls)) if secured else None,
-            path=(url.path or "/mqtt") if url.scheme in ("ws", "wss") else None,
+            path=_websocket_path(url) if url.scheme in ("ws", "wss") else None,
         )
 
     # -- in a connection
@@ -220,6 +221,10 @@ class Broker:
             await asyncio.sleep(LOOK_SECONDS)
             if connection.is_dead(ACK_SECONDS):
                 raise Unreachable(f"no acknowledgement for {ACK_SECONDS:g} s")
+
+
+def _websocket_path(url: SplitResult) -> str:
+    return (url.path or "/mqtt") + (f"?{url.query}" if url.query else "")
 
 
 def _backoff(error: Transient) -> Backoff:

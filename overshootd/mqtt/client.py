@@ -320,7 +320,7 @@ def _translated(url: str) -> Iterator[None]:
         raise of_certificate(error.verify_message, url) from error
     except ssl.SSLError as error:
         raise Refused(f"TLS fails ({error.reason}): see url and tls of this broker") from error
-    except (OSError, paho.WebsocketConnectionError) as error:
+    except (OSError, UnicodeError, paho.WebsocketConnectionError) as error:  # UnicodeError: the host's name is none
         raise Unreachable(str(error)) from error
 
 

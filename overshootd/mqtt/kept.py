@@ -56,7 +56,8 @@ class Kept:
         sent: Sent = {}
         for topic in topics:
             self._dirty.pop(topic, None)
-            payload = self._values[topic]
+            if (payload := self._values.get(topic)) is None:  # removed and forgotten since it was marked
+                continue
             try:
                 sent[topic] = (payload, await self._lane.send(connection, topic, payload, retain=True))
             except Unreachable:

@@ -14,6 +14,7 @@ from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Sink
 from overshootd.errors import Refused, Transient, Unreachable
+from overshootd.groups import TaskGroup
 from overshootd.sinks.cursor import Cursor
 from overshootd.sinks.lanes import Lanes
 from overshootd.status import SinkNow
@@ -121,7 +122,7 @@ class Delivery:
         await self._cursor.attach()
         if not self._cursor.settled:
             self._lanes.gave.set()
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             settling = tasks.create_task(self._settle_now_and_then(), name="settle")
             await self._lanes.run()
             settling.cancel()
@@ -139,8 +140,9 @@ class Delivery:
                 await self._settle()
         except Transient as another:
             self._condition.bad(str(another))
-            self._cursor.rewind()
-            self._in_doubt = False
+            if self._in_doubt:  # else the spool alone has trouble, and the sink has what it has
+                self._cursor.rewind()
+                self._in_doubt = False
         kind = self._backoff or next((backoff for kind, backoff in BACKOFFS if isinstance(error, kind)), NETWORK)
         seconds = kind.delay(self._failures[kind], random.uniform, error.retry_after)
         self._failures[kind] += 1

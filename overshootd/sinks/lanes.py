@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from overshootd.backoff import Backoff
 from overshootd.contracts import Log, Sink
 from overshootd.errors import Rejected, Transient
+from overshootd.groups import TaskGroup
 from overshootd.sinks.cursor import BATCH_ROWS, Batch, Cursor
 from overshootd.sinks.pace import Portion, Suspect
 
@@ -88,7 +89,7 @@ class Lanes:
         self._passed = self._cursor.head if apart else self._cursor.given.floor
         if not self._sink.live_first:
             return await self._run_front()
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             front = tasks.create_task(self._run_front(), name="front")
             front.add_done_callback(lambda _: self._left.set())
             back = tasks.create_task(self._run_back(front), name="back")

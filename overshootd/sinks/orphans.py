@@ -13,6 +13,7 @@ from overshootd.backoff import NETWORK, Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Sink
 from overshootd.errors import SpoolError
+from overshootd.groups import TaskGroup
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.spool import Spool
 from overshootd.status import SinkNow
@@ -65,7 +66,7 @@ class Orphans:
             await self._begin(stream, configs)
         if self._stopping.is_set():
             return  # what was asked to stop before it was there would not know
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             for delivery in self._deliveries:
                 tasks.create_task(delivery.run(), name=f"delivery of {delivery.stream}")
         if self._deliveries:  # and now forget what has nothing left

@@ -170,8 +170,8 @@ class Store:
             return False
 
     def strangers(self, known: Collection[str], named: Collection[str]) -> dict[str, dict[str, str]]:
-        """What streams that are not `known` still have to deliver: by stream, the sinks that lack something, each with
-        its configuration as JSON (empty where a spool of version 1 kept none). Those that are not even `named` and lack
+        """The streams that are not `known` and still have something to deliver: by stream, all its sinks, each with its
+        configuration as JSON (empty where a spool of version 1 kept none). Those that are not even `named` and lack
         nothing are forgotten."""
         found: dict[str, dict[str, str]] = {}
         with self._use() as connection:
@@ -180,9 +180,8 @@ class Store:
                     continue
                 stream = self._stream(connection, name)
                 sinks = places(connection, stream.id)
-                lacking = {sink: place.config for sink, place in sinks.items() if owed(connection, stream, place.has)}
-                if lacking:
-                    found[name] = lacking
+                if any(owed(connection, stream, place.has) for place in sinks.values()):
+                    found[name] = {sink: place.config for sink, place in sinks.items()}
                 elif sinks and name not in named:
                     self._forget(connection, name)
         return found

@@ -23,6 +23,7 @@ from overshootd.config.secret import Secret
 from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
+from overshootd.groups import TaskGroup
 from overshootd.remedy import explained
 from overshootd.sinks.answers import UNAUTHORIZED, Answer, failure
 from overshootd.sinks.signing import signed_headers, signing_key
@@ -93,7 +94,7 @@ class WebhookSink:
         waiting = deque((uid, line) for line in lines if (uid := _uid(line)) not in self._taken)
         failed: list[Transient] = []
         window = min(BACKLOG_WINDOW if backlog else LIVE_WINDOW, len(waiting))
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             for _ in range(window):
                 tasks.create_task(self._work(waiting, failed))
         if failed:
