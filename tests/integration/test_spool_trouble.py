@@ -227,7 +227,7 @@ def test_a_stream_that_is_gone_and_owes_nothing_is_forgotten_but_for_its_numbers
     store.attach("yard", {"file:/a": "{}", "mqtt:b": "{1}"})
     append(store, 3)
     store.ack("yard", "file:/a", Progress(3))
-    assert store.strangers([], []) == {"yard": {"mqtt:b": "{1}"}}
+    assert store.strangers([], []) == {"yard": {"file:/a": "{}", "mqtt:b": "{1}"}}, "a place is kept for both"
     store.ack("yard", "mqtt:b", Progress(1, ((2, 3),)))
     assert store.strangers([], ["yard"]) == {}
     assert read(store) == [1, 2, 3], "it is named, and may come back with another sink"

@@ -25,10 +25,13 @@ async def test_a_group_that_fails_at_its_end_leaves_no_cancellation_behind() -> 
 
 
 async def test_a_group_that_fails_in_its_body_leaves_none_either() -> None:
-    with pytest.raises(ExceptionGroup):
+    async def fail() -> None:
         async with TaskGroup() as tasks:
             tasks.create_task(fail_soon())
             await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup):
+        await fail()
     task = asyncio.current_task()
     assert task is not None and task.cancelling() == 0
 
