@@ -162,7 +162,7 @@ def _outlets(loaded: Loaded, spool: Spool, disk: Disk, output: Output, redactor:
 
         brokers = {name: Broker(name, config, loaded.device, reveal, log) for name, config in loaded.brokers.items()}
     ways = Ways(loaded.device, disk, Space(log), output, brokers, reveal)
-    return Outlets(loaded, spool, ways, brokers, log)
+    return Outlets(loaded, spool, ways, brokers, redactor.add, log)
 
 
 def _spool(loaded: Loaded, disk: Disk, log: Log) -> Spool:

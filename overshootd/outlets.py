@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from overshootd import __version__
 from overshootd.config.load import Loaded
-from overshootd.config.sinks import MqttSink, SinkConfig, sink_config
+from overshootd.config.secret import Secret
+from overshootd.config.sinks import MqttSink, SinkConfig, WebhookSink, secret_parts, sink_config
 from overshootd.contracts import Controls, Log, Sink
 from overshootd.errors import ConfigError
 from overshootd.groups import TaskGroup
@@ -28,18 +29,31 @@ if TYPE_CHECKING:  # aiomqtt comes with it, and many have no broker
 DRAIN_SECONDS = 1.5
 """For the sinks to take what is there. With the 5 s that streams have to close, this fits the 9 s of the whole end."""
 
+CLOSE_SECONDS = 0.5
+"""More, for sinks to close; whatever hangs then is left behind, its records in the spool."""
+
 FAREWELL_SECONDS = 0.5
 """For the brokers to be told that the device is away. One that is not, hears it from our will."""
 
 
 class Outlets:
-    """All that records and the device's own state go out by. `brokers` are those of `ways`, and are run here."""
+    """All that records and the device's own state go out by. `brokers` are those of `ways`, and are run here; `hide`
+    masks a secret wherever it turns up."""
 
-    def __init__(self, loaded: Loaded, spool: Spool, ways: Ways, brokers: Mapping[str, Broker], log: Log) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        spool: Spool,
+        ways: Ways,
+        brokers: Mapping[str, Broker],
+        hide: Callable[[Secret], None],
+        log: Log,
+    ) -> None:
         self._loaded = loaded
         self._spool = spool
         self._ways = ways
         self._brokers = brokers
+        self._hide = hide
         self._log = log
         self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
         self._deliveries: list[Delivery] = []
@@ -91,8 +105,8 @@ class Outlets:
             await self._stopping.wait()
             for way in ways:
                 way.stop(DRAIN_SECONDS)
-            await asyncio.wait(delivering)
-            await _ended(announcing)
+            await asyncio.wait(delivering, timeout=DRAIN_SECONDS + CLOSE_SECONDS)
+            await _ended([*delivering, *announcing])
             await asyncio.gather(*(broker.close(FAREWELL_SECONDS) for broker in self._brokers.values()))
             await _ended(connected)
 
@@ -101,6 +115,9 @@ class Outlets:
         self._stopping.set()
 
     def _sink(self, config: SinkConfig, stream: str) -> Sink:
+        if isinstance(config, WebhookSink):
+            for part in secret_parts(config.url):
+                self._hide(Secret(part))  # it is a part of the sink's name
         return sink_for(config, stream, self._ways, self._log.bind(stream=stream))
 
     async def _add(self, stream: str, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:

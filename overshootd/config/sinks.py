@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -99,6 +100,17 @@ SinkConfig = Annotated[
 ]
 
 _ADAPTER: TypeAdapter[SinkConfig] = TypeAdapter(SinkConfig)
+
+
+SHORTEST_TOKEN = 16
+"""Characters of a part of a path that is taken for a token; Slack's and Discord's have 24 and more."""
+
+
+def secret_parts(url: str) -> list[str]:
+    """What may be secret in a webhook's URL: long parts of the path, and what the query says. Pure."""
+    parts = urlsplit(url)
+    long = [part for part in parts.path.split("/") if len(part) >= SHORTEST_TOKEN]
+    return [*long, *(value for _, value in parse_qsl(parts.query))]
 
 
 def sink_config(text: str) -> SinkConfig:

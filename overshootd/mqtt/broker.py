@@ -43,9 +43,6 @@ LOOK_SECONDS = 2.0
 HELD_SECONDS = 15.0
 """A connection that held for so long proves the way: the next failure starts the backoff anew."""
 
-LARGE = 8 * 1024
-"""Bytes of a message that may be why a broker closes a connection, which is all that some do about one too large."""
-
 
 class Broker:
     """Satisfies contracts.Broker and mqtt.listening.Listening. `reveal` reads a secret, and raises ConfigError."""
@@ -72,8 +69,10 @@ class Broker:
         self._hears = Condition(self._log, f"what is heard at broker {name}", clock)
         self._kept = Kept(config.in_flight, Condition(self._log, f"what is retained at broker {name}", clock))
         self._kept.keep(self._topics.state, ONLINE)
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, Handler] = {self._topics.state: self._state_heard}
+        self._closed_on = b""  # the message by itself at which the broker closed the connection last
         self._connection: Connection | None = None
+        self._closing = False
         self._live = Lane(config.in_flight)
         self._backlog = Lane(config.in_flight, paced=True)
         self.state = BrokerState()
@@ -90,9 +89,21 @@ class Broker:
         try:
             await (self._backlog if backlog else self._live).publish(connection, messages)
         except Closed as error:
-            if len(messages) == 1 and (size := len(messages[0].payload)) > LARGE:
-                raise Rejected(f"{error} at a message of {size} bytes, which may be too large for it") from error
+            self._suspect(messages, error)
             raise
+
+    def _suspect(self, messages: Sequence[Message], error: Closed) -> None:
+        """Closing is all that some brokers do about a message that they do not take. Raises Rejected when it happened
+        twice running at the same one."""
+        if len(messages) == 1:
+            again, self._closed_on = self._closed_on == messages[0].payload, messages[0].payload
+            if again:
+                raise Rejected(f"{error} at a message of {len(self._closed_on)} bytes, again") from error
+
+    def _state_heard(self, _topic: str, payload: bytes, _retained: bool) -> None:
+        """The will of a connection that we lost may come after we are back."""
+        if payload != (OFFLINE if self._closing else ONLINE):
+            self._kept.again(self._topics.state)
 
     def keep(self, topic: str, payload: bytes) -> None:
         self._kept.keep(topic, payload)
@@ -121,6 +132,7 @@ class Broker:
 
     async def close(self, within: float) -> None:
         """Say farewell: `offline`, and what else is retained. `run` is ended by its owner afterwards."""
+        self._closing = True
         self._kept.keep(self._topics.state, OFFLINE)
         if self._connection is None:
             return

@@ -103,7 +103,8 @@ class Spool:
             try:
                 if dirty:
                     await self._disk.run(self._store.sync)
-                await self._disk.run(self._store.tend)
+                while await self._disk.run(self._store.tend):
+                    pass
             except SpoolError as error:
                 self._syncing.bad(str(error))
                 self._dirty.set()
