@@ -26,8 +26,14 @@ STREAM = "front-door"
 INTERVAL = 2.0
 """Seconds between two results, before `speed`."""
 
-MEGABYTES = 128
+MEGABYTES = 256
+BLOCK = 4096
+"""Bytes of a filesystem's block, as on any card; a small one would be made with less."""
+
 SECTOR = 512
+ALREADY = 3000
+"""Results before those that count: by then the spool's write-ahead log has its size."""
+
 IDLE_SECONDS = 60.0
 """In which nothing happens; not sped up."""
 
@@ -59,7 +65,10 @@ WAYS = (
 async def device(folder: Path, count: int, speed: float, *, idle: bool = True) -> list[Line]:
     """All of them in the same time, each on its own disk."""
     with ExitStack() as disks:
-        places = [disks.enter_context(small_disk(folder / f"disk-{n}", MEGABYTES)).path for n in range(len(WAYS) + 1)]
+        places = [
+            disks.enter_context(small_disk(folder / f"disk-{number}", MEGABYTES, block=BLOCK)).path
+            for number in range(len(WAYS) + 1)
+        ]
         async with (
             mosquitto(folder / "mosquitto", persistence=False) as server,
             asyncio.TaskGroup() as tasks,
@@ -102,7 +111,8 @@ async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: flo
     )
 
     async def work(pipe: Pipe) -> tuple[int, int]:
-        await pipe.append(records.result(STREAM))  # what is made once is not counted
+        for _ in range(ALREADY):
+            await pipe.append(records.result(STREAM))
         await asyncio.sleep(max(SETTLE_SECONDS, 3 * way.sync_seconds / speed))
         before = written(path)
         for _ in range(count):

@@ -47,10 +47,10 @@ class Disk:
 
 
 @contextmanager
-def small_disk(path: Path, megabytes: int) -> Iterator[Disk]:
-    """An ext4 on a loop device, a tmpfs where there are none. Raises NoDisk."""
+def small_disk(path: Path, megabytes: int, *, block: int = 1024) -> Iterator[Disk]:
+    """An ext4 on a loop device, in blocks of so many bytes; a tmpfs where there are none. Raises NoDisk."""
     path.mkdir(parents=True)
-    kind = "ext4" if _ext4(path, megabytes) else "tmpfs"
+    kind = "ext4" if _ext4(path, megabytes, block) else "tmpfs"
     if kind == "tmpfs" and (why := _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path))):
         raise NoDisk(why)
     try:
@@ -59,11 +59,12 @@ def small_disk(path: Path, megabytes: int) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def _ext4(path: Path, megabytes: int) -> bool:
+def _ext4(path: Path, megabytes: int, block: int) -> bool:
     image = path.with_name(f"{path.name}.img")
     with image.open("wb") as file:
         file.truncate(megabytes * MEGABYTE)
-    made = ("mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-F", str(image))
+    at_once = "lazy_itable_init=0,lazy_journal_init=0"
+    made = ("mkfs.ext4", "-q", "-m", "0", "-b", str(block), "-E", at_once, "-F", str(image))
     return not _run(*made) and not _run("mount", "-o", "loop,noatime", str(image), str(path))
 
 

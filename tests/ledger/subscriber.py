@@ -4,6 +4,7 @@ while a broker that keeps its persistence is away."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ import aiomqtt
 
 AGAIN_SECONDS = 0.05
 CONNECT_SECONDS = 5.0
+QUIET = logging.getLogger("ledger.quiet")
+"""A broker that is killed is no news here."""
+QUIET.disabled = True
 
 
 @dataclass
@@ -34,7 +38,12 @@ class Subscriber:
 
     async def _listen(self) -> None:
         async with aiomqtt.Client(
-            "127.0.0.1", self.port, identifier="ledger", clean_session=False, timeout=CONNECT_SECONDS
+            "127.0.0.1",
+            self.port,
+            identifier="ledger",
+            clean_session=False,
+            timeout=CONNECT_SECONDS,
+            logger=QUIET,
         ) as client:
             await client.subscribe(self.topic, qos=1)
             self.subscribed = time.monotonic()
