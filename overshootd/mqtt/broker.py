@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,7 +18,6 @@ from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Log, Message
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
-from overshootd.groups import TaskGroup
 from overshootd.mqtt.client import Connection, Link, connected, matches
 from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
@@ -67,10 +66,10 @@ class Broker:
         self._dialect = Dialect(config.version)
         self._works = Condition(self._log, f"broker {name}", clock)
         self._hears = Condition(self._log, f"what is heard at broker {name}", clock)
-        self._kept = Kept(config.in_flight, Condition(self._log, f"what is retained at broker {name}", clock))
+        self._kept = Kept(config.in_flight, Condition(self._log, f"what is retained at broker {name}", clock), clock)
         self._kept.keep(self._topics.state, ONLINE)
         self._handlers: dict[str, Handler] = {self._topics.state: self._state_heard}
-        self._closed_on = b""  # the message by itself at which the broker closed the connection last
+        self._closed_on: bytes | None = None  # the message by itself at which the broker closed the connection last
         self._connection: Connection | None = None
         self._closing = False
         self._live = Lane(config.in_flight)
@@ -96,9 +95,10 @@ class Broker:
         """Closing is all that some brokers do about a message that they do not take. Raises Rejected when it happened
         twice running at the same one."""
         if len(messages) == 1:
-            again, self._closed_on = self._closed_on == messages[0].payload, messages[0].payload
+            payload = messages[0].payload
+            again, self._closed_on = self._closed_on == payload, payload
             if again:
-                raise Rejected(f"{error} at a message of {len(self._closed_on)} bytes, again") from error
+                raise Rejected(f"{error} at a message of {len(payload)} bytes, again") from error
 
     def _state_heard(self, _topic: str, payload: bytes, _retained: bool) -> None:
         """The will of a connection that we lost may come after we are back."""
@@ -146,10 +146,6 @@ class Broker:
         try:
             async with connected(self._link()) as connection:
                 await self._serve(connection)
-        except BaseExceptionGroup as group:
-            if (ours := group.subgroup(Transient)) is None or group.split(Transient)[1] is not None:
-                raise
-            return _first(ours)
         except Transient as error:
             return error
         except ConfigError as error:
@@ -157,15 +153,24 @@ class Broker:
         raise AssertionError("a connection ends by an error")
 
     async def _serve(self, connection: Connection) -> None:
+        """Raises what ends the connection. No task group: one that fails raises its own errors in place of the
+        cancellation that comes meanwhile, and then nothing would ever end `run`."""
+        parts = {"hear": self._listen, "keep": self._greet, "look after": self._look_after}
+        tasks = [asyncio.create_task(part(connection), name=name) for name, part in parts.items()]
         try:
-            async with TaskGroup() as tasks:
-                tasks.create_task(self._listen(connection), name="hear")
-                await self._subscribe(connection)
-                self._found(connection)
-                tasks.create_task(self._kept.run(connection), name="keep")
-                tasks.create_task(self._look_after(connection), name="look after")
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._connection = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        raise _first([error for task in tasks if not task.cancelled() and (error := task.exception()) is not None])
+
+    async def _greet(self, connection: Connection) -> NoReturn:
+        """First hear, then be there for others, then bring what is retained."""
+        await self._subscribe(connection)
+        self._found(connection)
+        await self._kept.run(connection)
 
     async def _subscribe(self, connection: Connection) -> None:
         refused = 0
@@ -196,8 +201,8 @@ class Broker:
         if not was_connected:
             self._dialect.failed(error)
             return
-        silently = isinstance(error, Closed) and self._dialect.now == "3.1.1"
-        if told := self._identity.lost(taken=isinstance(error, TakenOver), silently=silently, now=self._clock()):
+        taken, silently = isinstance(error, TakenOver), isinstance(error, Closed)
+        if told := self._identity.lost(taken=taken, silently=silently, now=self._clock()):
             self._log.warning(f"broker {self._name}: {told}")
         self._dialect.lost()
 
@@ -245,15 +250,8 @@ def _backoff(error: Transient) -> Backoff:
     return REFUSED if isinstance(error, Refused) and not passing else NETWORK
 
 
-def _first(group: BaseExceptionGroup[Transient]) -> Transient:
-    """The one that says most: what ended the connection, before what then failed."""
-    errors = list(_leaves(group))
-    return next((error for error in errors if isinstance(error, TakenOver | TooLarge | Closed)), errors[0])
-
-
-def _leaves(group: BaseExceptionGroup[Transient]) -> Iterator[Transient]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _first(errors: Sequence[BaseException]) -> BaseException:
+    """The one that says most: a fault of ours, or what ended the connection, before what then failed."""
+    return max(
+        errors, key=lambda error: (not isinstance(error, Transient), isinstance(error, TakenOver | TooLarge | Closed))
+    )

@@ -34,6 +34,9 @@ FAREWELL_SECONDS = 0.5
 HEARD = 1000
 """Messages that may wait for us. Commands and our own retained topics are few; what is beyond is left out."""
 
+NOT_ALIVE = 0x8D
+"""What paho takes for the reason when a ping is not answered."""
+
 HEADERS = 20
 """Bytes of a PUBLISH at most, besides its topic and payload."""
 
@@ -130,7 +133,7 @@ class _Client(aiomqtt.Client):
             return
         if flags.is_disconnect_packet_from_server:
             self.ended_by = reason
-        elif not self.ear.last and reason.value == 0x8D:
+        elif not self.ear.last and reason.value == NOT_ALIVE:
             self.ear.last = "no answer within the keepalive"
         self._on_disconnect(client, userdata, flags, reason, properties)
 

@@ -1,8 +1,14 @@
-"""What is to be retained at a broker, brought there: the newest of each topic, all of it after each connection."""
+"""What is to be retained at a broker, brought there: the newest of each topic, all of it after each connection.
+
+Some brokers close the connection at what they do not take. So what was under way when one ended goes by itself on the
+next, behind all the rest, and what ends one after another is left out for a while.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from typing import NoReturn
 
 from overshootd.condition import Condition
@@ -12,17 +18,26 @@ from overshootd.mqtt.lane import Lane
 
 Sent = dict[str, tuple[bytes, asyncio.Future[None]]]
 
+LOSSES = 3
+"""Connections that ended while a topic was under way; from the second on it was so by itself."""
+
+SHUNNED_SECONDS = 3600.0
+
 
 class Kept:
-    """`most` are under way at a time."""
+    """`most` are under way at a time. `clock` gives monotonic seconds."""
 
-    def __init__(self, most: int, takes: Condition) -> None:
+    def __init__(self, most: int, takes: Condition, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._lane = Lane(most)
         self._most = most
         self._takes = takes
         self._values: dict[str, bytes] = {}
         self._dirty: dict[str, None] = {}
         self._refused: set[str] = set()
+        self._under_way: set[str] = set()
+        self._losses: Counter[str] = Counter()
+        self._shunned: dict[str, float] = {}  # until when
         self._changed = asyncio.Event()
         self._clean = asyncio.Event()
 
@@ -43,14 +58,33 @@ class Kept:
 
     async def run(self, connection: Connection) -> NoReturn:
         """Bring all there, and then what changes. Raises what ends the connection."""
+        self._blame()
         for topic in self._values:
             self._mark(topic)
         while True:
             while self._dirty:
-                await self._bring(connection, list(self._dirty)[: self._most])
+                await self._bring(connection, self._next())
             self._clean.set()
             self._changed.clear()
             await self._changed.wait()
+
+    def _blame(self) -> None:
+        """Whatever was under way may be why the last connection ended."""
+        for topic in self._under_way:
+            self._losses[topic] += 1
+            if self._losses[topic] >= LOSSES:
+                self._shunned[topic] = self._clock() + SHUNNED_SECONDS
+                self._refused.add(topic)
+                self._takes.bad(f"connections end when {topic} is sent: it may be too large, or not be allowed")
+        self._under_way.clear()
+
+    def _next(self) -> list[str]:
+        """What goes together. Of what may end the connection one at a time, and only when nothing else is left."""
+        now = self._clock()
+        for topic in [topic for topic in self._dirty if self._shunned.get(topic, now) > now]:
+            del self._dirty[topic]
+        trusted = [topic for topic in self._dirty if topic not in self._losses]
+        return trusted[: self._most] or list(self._dirty)[:1]
 
     async def _bring(self, connection: Connection, topics: list[str]) -> None:
         sent: Sent = {}
@@ -60,6 +94,7 @@ class Kept:
                 continue
             try:
                 sent[topic] = (payload, await self._lane.send(connection, topic, payload, retain=True))
+                self._under_way.add(topic)
             except Unreachable:
                 raise
             except Transient as error:
@@ -75,9 +110,13 @@ class Kept:
         except Unreachable:
             raise
         except Transient as error:
+            self._under_way.discard(topic)
             self._not_taken(topic, error)
             return
+        self._under_way.discard(topic)
         self._refused.discard(topic)
+        self._losses.pop(topic, None)
+        self._shunned.pop(topic, None)
         if not payload and self._values.get(topic) == payload:
             del self._values[topic]
 

@@ -45,14 +45,15 @@ class Authority:
         return cls(file, certificate, key)
 
     def sign(self, directory: Path, *hosts: str, valid_from: datetime | None = None) -> tuple[Path, Path]:
-        """Certificate and key (PEM) of a server under these addresses; valid since yesterday unless told."""
+        """Certificate and key (PEM) under these addresses, for both ends; valid since yesterday unless told."""
         key = ec.generate_private_key(ec.SECP256R1())
         since = valid_from or datetime.now(UTC) - DAY
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
             _builder(_name(hosts[0]), self._certificate.subject, key, since)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in hosts]), False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
