@@ -97,6 +97,9 @@ class _Client(aiomqtt.Client):
         self.acknowledged_at = 0.0
         self.freed = asyncio.Event()
         """Set when there may be room for another publication."""
+        self._sockets: list[socket.socket] = []
+        for name in ("_create_socket_connection", "_ssl_wrap_socket"):
+            setattr(self._client, name, self._remembering(getattr(self._client, name)))
         self._client.on_publish = self._acknowledged
         self._client.on_connect = self._answered
         self._client.on_disconnect = self._ended
@@ -104,11 +107,36 @@ class _Client(aiomqtt.Client):
     # -- the life of the connection
 
     async def connect(self, keepalive: int) -> None:
-        """Without aiomqtt's `__aenter__`: that waits for a thread of asyncio's default executor."""
+        """Without aiomqtt's `__aenter__`: that waits for a thread of asyncio's default executor.
+
+        Cancelled while the thread is at work, it leaves the socket to that: to close it here might give its number to
+        another one, and OpenSSL would go on with the number.
+        """
         await apart(self._client_connect, self.sever)
-        _set_options(self._client.socket(), keepalive)
-        await asyncio.wait((self._connected,))  # not awaited itself: a cancelled one trips aiomqtt up
-        self._connected.result()
+        try:
+            _set_options(self._client.socket(), keepalive)
+            await asyncio.wait((self._connected,))  # not awaited itself: a cancelled one trips aiomqtt up
+            self._connected.result()
+        except BaseException:
+            self.sever()
+            raise
+
+    def _client_connect(self) -> None:
+        """In the thread. paho leaves a socket open when TLS or the WebSocket fails on it."""
+        try:
+            super()._client_connect()
+        except BaseException:
+            for sock in self._sockets:
+                sock.close()
+            raise
+
+    def _remembering(self, make: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
+        def made(*arguments: Any) -> socket.socket:
+            sock = make(*arguments)
+            self._sockets.append(sock)
+            return sock
+
+        return made
 
     async def leave(self) -> None:
         """In order, so that the broker forgets the will."""
@@ -117,7 +145,7 @@ class _Client(aiomqtt.Client):
             await self.__aexit__(None, None, None)
 
     def sever(self) -> None:
-        """Also where the library leaves a socket behind, which is after a connection that nobody answered."""
+        """At once; nothing when it is cut already."""
         self._client._sock_close()
         for future in (self._connected, self._disconnected):
             if future.done() and not future.cancelled():
@@ -263,20 +291,18 @@ async def connected(link: Link) -> AsyncIterator[Connection]:
     Raises Unreachable, Refused, Unsupported, NoAnswer or Transient when there is none.
     """
     client = _Client(link, await apart(link.tls) if link.tls else None)
+    with _translated(link.url):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.connect(link.keepalive)
+    connection = Connection(client)
     try:
-        with _translated(link.url):
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await client.connect(link.keepalive)
-        connection = Connection(client)
-        try:
-            yield connection
-        except asyncio.CancelledError:
-            connection.over(Unreachable("the connection is over"))
-            await client.leave()
-            raise
-        finally:
-            connection.over(Unreachable("the connection is lost"))
+        yield connection
+    except asyncio.CancelledError:
+        connection.over(Unreachable("the connection is over"))
+        await client.leave()
+        raise
     finally:
+        connection.over(Unreachable("the connection is lost"))
         client.sever()
 
 

@@ -8,6 +8,17 @@ from overshootd.config.brokers import BrokerTls
 from overshootd.errors import Refused
 
 
+class _Socket(ssl.SSLSocket):
+    """Closed when the handshake fails: whoever asked for it then has nothing left that could be closed."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def context(tls: BrokerTls) -> ssl.SSLContext:
     """Reads the files anew, for certificates are renewed. Blocking. Raises Refused when one cannot be used."""
     try:
@@ -20,4 +31,5 @@ def context(tls: BrokerTls) -> ssl.SSLContext:
             made.load_cert_chain(tls.cert_file, tls.key_file, password="")
         except (OSError, ssl.SSLError) as error:
             raise Refused(f"tls.cert_file {tls.cert_file} and its key cannot be used: {error}") from error
+    made.sslsocket_class = _Socket
     return made

@@ -28,23 +28,25 @@ class Window:
     most: int
     size: float = 1.0
     quickest: float = LONGEST_BASE
+    _known: float = float("inf")  # the size from which on it feels its way: doubling overshoots by a round trip
     _alone: tuple[float, ...] = ()
 
     def acknowledged(self, seconds: float) -> Window:
-        """After one that took so long: doubled in a round trip while all is quick, halved in one when it is late."""
-        quickest = min(self.quickest, seconds)
+        """After one that took so long: doubled in a round trip until one is late, then one more in each; a quarter less
+        in one when they are late."""
+        quickest, known = min(self.quickest, seconds), self._known
         late = seconds - quickest
         if late > LATE_SECONDS:
-            size = self.size - 0.5
-        elif late < SOON_SECONDS:
+            size = known = self.size - 0.25
+        elif late < SOON_SECONDS and self.size < known:
             size = self.size + 1.0
         else:
             size = self.size + 1.0 / self.size
         size = min(max(size, 1.0), float(self.most))
         alone = (*self._alone, seconds) if size < 2.0 else ()
         if len(alone) >= ALONE:
-            quickest, alone = min(*alone, LONGEST_BASE), ()
-        return replace(self, size=size, quickest=quickest, _alone=alone)
+            quickest, known, alone = min(*alone, LONGEST_BASE), float("inf"), ()
+        return replace(self, size=size, quickest=quickest, _known=known, _alone=alone)
 
     def takes(self, under_way: int) -> bool:
         """Whether one more may go."""

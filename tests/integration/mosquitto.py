@@ -79,6 +79,8 @@ class Mosquitto:
             f"persistence_location {self.folder}/",
             "autosave_interval 1",
             *self.extra,
+            # 2.0.11 does not start where it listens for WebSockets only
+            *([f"listener {free_port()} {self.host}"] if "protocol websockets" in self.listener else []),
             f"listener {self.port} {self.host}",
             *self.listener,
         ]

@@ -202,9 +202,10 @@ async def test_what_is_heard_is_heard_again_after_a_restart(server: Mosquitto, l
     broker = made(url(server), log)
     broker.subscribe("say/+", lambda *message: heard.append(message))
     async with running(broker):
+        await until(lambda: broker.state.connected, "a connection")
         async with listening(server) as listener:
-            await listener.say("say/this", b"before", retain=True)
-            await until(lambda: heard[-1:] == [("say/this", b"before", False)], "what is said")
+            await listener.say("say/this", b"before")
+            await until(lambda: heard == [("say/this", b"before", False)], "what is said")
         await server.kill()
         await until(lambda: not broker.state.connected, "the loss")
         await server.start()
