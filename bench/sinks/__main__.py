@@ -33,7 +33,7 @@ Part = Callable[[Path], Coroutine[Any, Any, list[Line]]]
 PARTS: dict[str, Part] = {
     "throughput": lambda folder: throughput(folder, 30.0),
     "latency": lambda folder: latency(folder, 60.0),
-    "device": lambda folder: device(folder, 5000, 50.0),
+    "device": lambda folder: device(folder, 125, 1.0),
     "backlog": lambda folder: backlog(folder, 1_000_000),
     "slow": lambda folder: slow(folder, 120.0),
 }
@@ -44,7 +44,7 @@ QUICK: dict[str, Part] = {
     "backlog": lambda folder: backlog(folder, 50_000),
     "slow": lambda folder: slow(folder, 20.0),
 }
-LONG: dict[str, Part] = {"device-real": lambda folder: device(folder, 150, 1.0, idle=False)}
+LONG: dict[str, Part] = {"device-hours": lambda folder: device(folder, 5000, 50.0, idle=False)}
 """Only when named."""
 
 

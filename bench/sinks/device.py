@@ -1,8 +1,9 @@
 """Bytes that reach the device: what the block layer of a loop ext4 counts as written, beside a file that is synced
 after each line.
 
-Time runs `speed` times as fast, so that there are as many results for each sync, checkpoint and deletion as there are
-in hours. What the kernel writes by itself every five seconds is then less in proportion: `speed` 1 has it all.
+Time may run `speed` times as fast, with as many results for each sync, so that checkpoints and deletions have their
+share. But what the kernel writes by itself is then less in proportion: every five seconds the journal has the times of
+whatever file was written to. `speed` 1 has it all.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ IDLE_SECONDS = 60.0
 SETTLE_SECONDS = 8.0
 """For what the kernel still has to write: the journal is committed every five seconds."""
 
+RARELY = 5
+"""Lines to an fsync: as often as `sync_seconds` 10. What nobody can be below who writes each line at once."""
+
 TARGET = 0.25
 
 
@@ -57,7 +61,6 @@ BOTH = Way("spool and file, sync_seconds 10", 10.0, files=True, broker=False)
 WAYS = (
     BOTH,
     Way("spool and MQTT, sync_seconds 10", 10.0, files=False, broker=True),
-    Way("spool, file and MQTT, sync_seconds 10", 10.0, files=True, broker=True),
     Way("spool and file, sync_seconds 0.5", 0.5, files=True, broker=False),
 )
 
@@ -67,7 +70,7 @@ async def device(folder: Path, count: int, speed: float, *, idle: bool = True) -
     with ExitStack() as disks:
         places = [
             disks.enter_context(small_disk(folder / f"disk-{number}", MEGABYTES, block=BLOCK)).path
-            for number in range(len(WAYS) + 1)
+            for number in range(len(WAYS) + 2)
         ]
         async with (
             mosquitto(folder / "mosquitto", persistence=False) as server,
@@ -78,21 +81,26 @@ async def device(folder: Path, count: int, speed: float, *, idle: bool = True) -
                 tasks.create_task(_ours(way, path, url if way.broker else None, count, speed, idle))
                 for way, path in zip(WAYS, places, strict=False)
             ]
-            plain = tasks.create_task(_plain(places[-1], count, speed))
-    return _lines([one.result() for one in ours], plain.result(), count)
+            plain = tasks.create_task(_plain(places[-1], count, speed, 1))
+            rarely = tasks.create_task(_plain(places[-2], count, speed, RARELY))
+    return _lines([one.result() for one in ours], plain.result(), rarely.result(), count)
 
 
-def _lines(ours: Sequence[tuple[int, int]], plain: int, count: int) -> list[Line]:
+def _lines(ours: Sequence[tuple[int, int | None]], plain: int, rarely: int, count: int) -> list[Line]:
     lines = []
     for way, (written, at_rest) in zip(WAYS, ours, strict=True):
         target = TARGET if way is BOTH else None
         ratio = written / plain
         name = f"bytes on the device, {way.name}"
         lines.append(Line(name, _told(written, count), ratio, "fsync a line", _told(plain, count), ratio, target))
-        if way is BOTH:
+        if way is BOTH and at_rest is not None:
             name = f"bytes on the device in {IDLE_SECONDS:g} s without a result"
             lines.append(Line(name, f"{at_rest}", at_rest, target=0.0))
-    return lines
+    name = f"bytes on the device, no spool, fsync every {RARELY * INTERVAL:g} s"
+    return [
+        *lines,
+        Line(name, _told(rarely, count), rarely / plain, "fsync a line", _told(plain, count), rarely / plain),
+    ]
 
 
 def _told(written: int, count: int) -> str:
@@ -100,8 +108,10 @@ def _told(written: int, count: int) -> str:
     return f"{written / count:,.0f} a result, {day / 1e6:,.0f} MB/day"
 
 
-async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: float, idle: bool) -> tuple[int, int]:
-    """Bytes for `count` results, and for IDLE_SECONDS without any."""
+async def _ours(
+    way: Way, path: Path, broker: str | None, count: int, speed: float, idle: bool
+) -> tuple[int, int | None]:
+    """Bytes for `count` results, and, with `idle`, for IDLE_SECONDS without any."""
     pipe = Pipe(
         path / "state",
         [STREAM],
@@ -110,7 +120,7 @@ async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: flo
         sync_seconds=way.sync_seconds / speed,
     )
 
-    async def work(pipe: Pipe) -> tuple[int, int]:
+    async def work(pipe: Pipe) -> tuple[int, int | None]:
         for _ in range(ALREADY):
             await pipe.append(records.result(STREAM))
         await asyncio.sleep(max(SETTLE_SECONDS, 3 * way.sync_seconds / speed))
@@ -121,7 +131,7 @@ async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: flo
         await asyncio.sleep(2 * way.sync_seconds / speed)
         busy = written(path) - before
         if not idle:
-            return busy, 0
+            return busy, None
         await asyncio.sleep(SETTLE_SECONDS)
         before = written(path)
         await asyncio.sleep(IDLE_SECONDS)
@@ -130,25 +140,22 @@ async def _ours(way: Way, path: Path, broker: str | None, count: int, speed: flo
     return await pipe.during(work)
 
 
-async def _plain(path: Path, count: int, speed: float) -> int:
-    """A line, an fsync, and so on."""
+async def _plain(path: Path, count: int, speed: float, every: int) -> int:
+    """Lines that are written as they come, and an fsync after so many."""
     line = b"x" * records.size() + b"\n"
     descriptor = os.open(path / "results.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        _append(descriptor, line)
+        os.write(descriptor, line)
         await asyncio.sleep(SETTLE_SECONDS)
         before = written(path)
-        for _ in range(count):
-            await asyncio.to_thread(_append, descriptor, line)
+        for number in range(1, count + 1):
+            os.write(descriptor, line)
+            if not number % every:
+                await asyncio.to_thread(os.fsync, descriptor)
             await asyncio.sleep(INTERVAL / speed)
         return written(path) - before
     finally:
         os.close(descriptor)
-
-
-def _append(descriptor: int, line: bytes) -> None:
-    os.write(descriptor, line)
-    os.fsync(descriptor)
 
 
 def written(path: Path) -> int:
