@@ -15,7 +15,7 @@ from overshootd.config.explain import not_known, validate
 from overshootd.config.head import anchored, key_at
 from overshootd.config.login import secrets_in
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute
+from overshootd.config.rules import absolute, parted
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node
 
@@ -108,11 +108,7 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
     if re.search(r"\s", text) or not text:
         return
     scheme = _scheme(url)
-    try:
-        parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), False
+    parts, usable = parted(text)
     if scheme in MEANT:
         yield url.problem(f"write {MEANT[scheme]}:// instead of {scheme}://")
     elif scheme and scheme not in PORTS:

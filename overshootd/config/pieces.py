@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from overshootd.config.secret import Secret
 
 SECRET_WAYS = "{credential: NAME}, {file: PATH} or {env: VARIABLE}"
 
@@ -108,6 +111,9 @@ class SecretRef(Model):
             raise PydanticCustomError("secret_shape", f"give exactly one of {SECRET_WAYS}")
         return given
 
+
+Reveal = Callable[[SecretRef], Secret]
+"""Reads the secret where it is kept now. Blocking, but of a small local file. Raises ConfigError."""
 
 EvenPixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -6,11 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from overshootd.config.credentials import read_password
-from overshootd.config.pieces import SecretRef
+from overshootd.config.pieces import Reveal, SecretRef
 from overshootd.config.secret import Secret
-
-Reveal = Callable[[SecretRef], Secret]
-"""Reads the secret where it is kept now. Blocking, but of a small local file. Raises ConfigError."""
 
 
 def revealer(environ: Mapping[str, str], hide: Callable[[Secret], None]) -> Reveal:

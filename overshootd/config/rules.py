@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from overshootd.config.camera_rules import view_problems
@@ -164,17 +164,22 @@ def too_many(streams: Mapping[str, tuple[Node, Secret | None]]) -> Iterator[tupl
             yield name, stream.key_problem(message)
 
 
+def parted(url: str) -> tuple[SplitResult, bool]:
+    """The parts of a URL, and whether it names a host and a port that can be; of what is no URL they are empty."""
+    try:
+        parts = urlsplit(url)
+        return parts, bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return urlsplit(""), False
+
+
 def base_url_problems(url: Node, version: str | None) -> Iterator[Problem]:
     """An http(s) URL without credentials that ends in the version (None: that is wrong itself)."""
     if not isinstance(url.value, str):
         return
     example = BASE_URL + (version or "v0.2")
-    try:
-        parts = urlsplit(url.value)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or re.search(r"[\s\x00-\x1f\x7f]", url.value):
+    parts, usable = parted(url.value)
+    if not usable or parts.scheme not in ("http", "https") or re.search(r"[\s\x00-\x1f\x7f]", url.value):
         yield url.problem(f"expected a URL that begins with https:// or http://, such as {example}")
     elif parts.username is not None or parts.password is not None:
         yield url.problem("a URL with a password in it; the API takes the key from api.key")

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from overshootd.config.broker_draft import BrokerDraft
 from overshootd.config.credentials import ReadSecret, read_header, read_password
@@ -14,7 +13,7 @@ from overshootd.config.explain import not_known
 from overshootd.config.head import anchored, key_at
 from overshootd.config.login import secrets_in
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute, placeholder_problems
+from overshootd.config.rules import absolute, parted, placeholder_problems
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import MqttSink
 from overshootd.config.topic_rules import Places, filled, topic_problems
@@ -149,11 +148,7 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
     """The URL is never repeated: it may hold a password."""
     if re.search(r"\s", text) or not text:
         return
-    try:
-        parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), False
+    parts, usable = parted(text)
     if not usable or not text.startswith(("http://", "https://")):
         yield url.problem(
             "expected a URL that begins with https:// or http://, such as https://example.com/hooks/camera"

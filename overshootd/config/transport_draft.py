@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from overshootd.access import NoToken, doubts, read
 from overshootd.config.credentials import ReadSecret, read_key, read_password
 from overshootd.config.explain import validate
 from overshootd.config.head import key_at
 from overshootd.config.problem import Problem
-from overshootd.config.rules import placeholder_problems
+from overshootd.config.rules import parted, placeholder_problems
 from overshootd.config.secret import Secret
 from overshootd.config.transports import (
     AutoTransport,
@@ -127,11 +126,7 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
     """The URL is never repeated: it may hold a password."""
     if re.search(r"\s", text) or not text:
         return
-    try:
-        parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), False
+    parts, usable = parted(text)
     if parts.scheme in ("http", "https"):
         right = "wss" if parts.scheme == "https" else "ws"
         yield url.problem(f"LiveKit's signalling is a WebSocket: write {right}:// instead of {parts.scheme}://")

@@ -14,8 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from overshootd.backoff import NETWORK, REFUSED, Backoff
 from overshootd.condition import Condition
 from overshootd.config.brokers import BrokerConfig
-from overshootd.config.pieces import SecretRef
-from overshootd.config.secret import Secret
+from overshootd.config.pieces import Reveal
 from overshootd.contracts import Log, Message
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
 from overshootd.mqtt.client import Connection, Link, connected, matches
@@ -51,7 +50,7 @@ class Broker:
         name: str,
         config: BrokerConfig,
         device: str,
-        reveal: Callable[[SecretRef], Secret],
+        reveal: Reveal,
         log: Log,
         *,
         clock: Callable[[], float] = time.monotonic,

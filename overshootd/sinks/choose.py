@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from overshootd.config.pieces import SecretRef
-from overshootd.config.secret import Secret
+from overshootd.config.pieces import Reveal
 from overshootd.config.sinks import FileSink as FileSinkConfig
 from overshootd.config.sinks import MqttSink as MqttSinkConfig
 from overshootd.config.sinks import SinkConfig
@@ -24,14 +23,14 @@ from overshootd.sinks.stdout import Output, StdoutSink
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """What sinks share. `reveal` reads a secret where it is kept, and raises ConfigError."""
+    """What sinks share."""
 
     device: str
     disk: Disk
     space: Space
     output: Output
     brokers: Mapping[str, Broker]
-    reveal: Callable[[SecretRef], Secret]
+    reveal: Reveal
 
 
 def sink_for(config: SinkConfig, stream: str, ways: Ways, log: Log) -> Sink:

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from overshootd.config.pieces import SecretRef
-from overshootd.config.secret import Secret
+from overshootd.config.pieces import Reveal, SecretRef
 from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
@@ -43,8 +42,6 @@ REMEMBERED = 512
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token by RFC 9110, section 5.6.2."""
-
-Reveal = Callable[[SecretRef], Secret]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
