@@ -20,6 +20,7 @@ from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
 from overshootd.sinks.mqtt import MqttSink
+from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
 from tests.integration.sink_lab import RememberingLog
 
@@ -105,7 +106,7 @@ class Pipe:
         if self.files is not None:
             path = self.files / f"{stream}.jsonl"
             config = FileSinkConfig(type="file", path=str(path), min_free_mb=0)
-            sinks.append(FileSink(config, path, self._disk, self.log))
+            sinks.append(FileSink(config, path, self._disk, self.log, Space(self.log)))
         if self._broker is not None:
             mqtt = MqttSinkConfig(type="mqtt", broker="home", topic=topic(stream), last_topic=f"{topic(stream)}/last")
             sinks.append(self.mqtt_sink(mqtt, self._broker))

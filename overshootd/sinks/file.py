@@ -34,12 +34,12 @@ class FileSink:
         path: Path,
         disk: Disk,
         log: Log,
-        space: Space | None = None,
+        space: Space,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._disk = disk
-        self._space = space or Space(log)
+        self._space = space
         self._archives = Archives(path, config.keep, config.gzip, config.min_free_mb * MB, log, clock)
         self._file = LogFile(path, self._archives, config.rotate_bytes, config.rotate_seconds, clock)
         self._compressing = config.gzip  # the last run may have left something

@@ -92,10 +92,7 @@ class Lanes:
         async with TaskGroup() as tasks:
             front = tasks.create_task(self._run_front(), name="front")
             front.add_done_callback(lambda _: self._left.set())
-            back = tasks.create_task(self._run_back(front), name="back")
-            # Not at the group's end: when a task fails there, CPython 3.11 forgets to call `uncancel`, and a timeout
-            # around it is mistaken for somebody else's cancellation.
-            await asyncio.wait([front, back])
+            tasks.create_task(self._run_back(front), name="back")
 
     def wake(self) -> None:
         """Look again whether it is to end."""

@@ -108,16 +108,9 @@ class Store:
             self._places[name] = now
             return stream.head, {sink: place.has for sink, place in now.items()}
 
-    def append(self, name: str, make: Make) -> int:
-        """Store what `make` makes of the next seq, and return that."""
-        [result] = self.append_all([(name, make)])
-        if isinstance(result, Exception):
-            raise result
-        return result
-
     def append_all(self, items: Sequence[tuple[str, Make]]) -> list[int | Exception]:
-        """The same for records of any streams, all of them or, when it raises, none. What `make` raised is returned in
-        place of the seq; that one is not stored."""
+        """Store what each `make` makes of its stream's next seq, all of them or, when it raises, none, and return that.
+        What a `make` raised is returned in place of the seq; that one is not stored."""
         with self._use() as connection:
             self._make_room(connection)
             streams = [self._stream(connection, name) for name, _ in items]  # a new one is synced: not within

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from overshootd.contracts import Log, Record
+from overshootd.sinks.store import Store
 
 NOBODY = 65534
 
@@ -29,6 +30,13 @@ class RememberingLog:
         self.lines.append(event)
 
     info = warning = error = debug
+
+
+def store_one(store: Store, stream: str, make: Callable[[int], bytes]) -> int:
+    """By itself; its seq."""
+    [seq] = store.append_all([(stream, make)])
+    assert isinstance(seq, int)
+    return seq
 
 
 def record(stream: str, text: str = "") -> Record:

@@ -21,7 +21,7 @@ from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog, record, small_filesystem
+from tests.integration.sink_lab import RememberingLog, record, small_filesystem, store_one
 
 ROOT = Path(__file__).parents[2]
 CHILD = """
@@ -251,6 +251,6 @@ def test_a_state_dir_on_another_filesystem_is_all_it_needs(tmp_path: Path, monke
         while store.purge("yard"):
             pass
         store.tend()
-        assert store.append("yard", lambda seq: b"x") == 301
+        assert store_one(store, "yard", lambda seq: b"x") == 301
         assert sum(path.stat().st_size for path in (card / "state").iterdir()) < 100_000
         store.close()

@@ -17,7 +17,7 @@ from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog
+from tests.integration.sink_lab import RememberingLog, store_one
 
 NOW = 1_785_000_000.0
 FOREVER = 1e12
@@ -40,7 +40,7 @@ class Bench:
         self.store = Store(self.directory / FILE_NAME, self.log, "boot", self.bounds, lambda: self.now)
 
     def append(self, stream: str = "yard", count: int = 1, size: int = 1000) -> list[int]:
-        return [self.store.append(stream, lambda seq: b"%d " % seq + b"x" * size) for _ in range(count)]
+        return [store_one(self.store, stream, lambda seq: b"%d " % seq + b"x" * size) for _ in range(count)]
 
     def left(self, stream: str = "yard") -> list[int]:
         return [seq for seq, _ in self.store.read(stream, 0, None, 1 << 30, 1 << 40)]

@@ -21,7 +21,7 @@ from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
 from overshootd.sinks.wal import HEADER, survey
-from tests.integration.sink_lab import RememberingLog
+from tests.integration.sink_lab import RememberingLog, store_one
 
 STREAMS = tuple(f"camera {number}" for number in range(12))
 SINKS = {"file:/a": "{}", "mqtt:b": "{}"}
@@ -197,7 +197,7 @@ def test_what_was_synced_survives_in_order_and_no_number_comes_again(
 def test_a_torn_end_is_told_once_and_a_whole_one_not(tmp_path: Path, lost: int, told: bool) -> None:
     running = Store(tmp_path / "running" / FILE_NAME, RememberingLog(), "boot 1")
     for _ in range(10):
-        running.append("yard", lambda seq: b"%d" % seq)
+        store_one(running, "yard", lambda seq: b"%d" % seq)
     shutil.copytree(tmp_path / "running", tmp_path / "next")
     running.close()
     path = tmp_path / "next" / FILE_NAME

@@ -18,7 +18,14 @@ from overshootd.sinks import database, tables
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog, foreign_directory, remount, small_filesystem, unprivileged
+from tests.integration.sink_lab import (
+    RememberingLog,
+    foreign_directory,
+    remount,
+    small_filesystem,
+    store_one,
+    unprivileged,
+)
 
 
 def open_store(directory: Path, log: RememberingLog | None = None) -> Store:
@@ -28,7 +35,7 @@ def open_store(directory: Path, log: RememberingLog | None = None) -> Store:
 
 
 def append(store: Store, count: int, size: int = 100) -> list[int]:
-    return [store.append("yard", lambda seq: b"%d" % seq + b"x" * size) for _ in range(count)]
+    return [store_one(store, "yard", lambda seq: b"%d" % seq + b"x" * size) for _ in range(count)]
 
 
 def read(store: Store) -> list[int]:
@@ -51,7 +58,7 @@ def filled_with_results(directory: Path, count: int) -> Path:
     store = open_store(directory)
     store.attach("yard", {"file:/a": "{}"})
     for _ in range(count):
-        store.append("yard", line)
+        store_one(store, "yard", line)
     store.ack("yard", "file:/a", Progress(5, ((8, 9),)))
     store.within(
         lambda connection: connection.execute("INSERT INTO counts (day, stream) VALUES ('2026-07-27', 'yard')")
@@ -103,7 +110,7 @@ def test_damage_that_shows_later_is_met_without_a_restart(tmp_path: Path) -> Non
     damage(path, *range(50, 55))
     log = RememberingLog()
     store = open_store(tmp_path, log)
-    assert store.append("yard", line) == 201
+    assert store_one(store, "yard", line) == 201
     with pytest.raises(SpoolError):
         read(store)
     new = append(store, 2)
