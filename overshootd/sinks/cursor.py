@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.pace import Arrivals
 from overshootd.sinks.progress import Progress
+from overshootd.sinks.recent import Recent
 from overshootd.sinks.store import Store
 
 BATCH_ROWS = 256
@@ -28,15 +29,19 @@ class Batch:
 class Cursor:
     """One sink's place in one stream: what it was given, and what it has for sure. One `Delivery` uses it.
 
-    It learns where it stands at `attach`, so that a spool that cannot be read yet keeps nobody from starting.
+    It learns where it stands at `attach`, so that a spool that cannot be read yet keeps nobody from starting. `recent`
+    is the stream's, filled by who stores its records.
     """
 
-    def __init__(self, store: Store, disk: Disk, stream: str, sinks: Mapping[str, str], sink: str) -> None:
+    def __init__(
+        self, store: Store, disk: Disk, stream: str, sinks: Mapping[str, str], sink: str, recent: Recent
+    ) -> None:
         self._store = store
         self._disk = disk
         self._stream = stream
         self._sinks = sinks
         self._sink = sink
+        self._recent = recent
         self._attached = False
         self._arrivals = Arrivals()
         self._arrived = asyncio.Event()
@@ -96,7 +101,9 @@ class Cursor:
 
         It reaches to `upto` when there are no more.
         """
-        found = await self._disk.run(self._store.read, self._stream, after, upto, rows, BATCH_BYTES)
+        found = self._recent.read(after, upto, rows)
+        if found is None:
+            found = await self._disk.run(self._store.read, self._stream, after, upto, rows, BATCH_BYTES)
         return Batch(after + 1, found[-1][0] if found else upto, [line for _, line in found])
 
     def gave(self, batch: Batch) -> None:

@@ -12,8 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +25,9 @@ from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.cursor import Cursor
 from overshootd.sinks.database import Connection
 from overshootd.sinks.disk import Disk
+from overshootd.sinks.recent import Recent
 from overshootd.sinks.record import encode
-from overshootd.sinks.store import UNBOUNDED, Make, Store
+from overshootd.sinks.store import UNBOUNDED, Store
 from overshootd.status import SpoolNow
 
 T = TypeVar("T")
@@ -42,13 +42,30 @@ TEND_SECONDS = 3600.0
 """How often what is too old is looked for while nothing is stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Item:
     """A record on its way to the disk, and the future of who waits for its seq."""
 
-    stream: str
-    make: Make
+    record: Record
     done: asyncio.Future[int]
+    line: bytes = b""
+
+    def make(self, seq: int) -> bytes:
+        self.line = encode(self.record, str(uuid6.uuid7()), seq)
+        return self.line
+
+
+@dataclass(frozen=True, slots=True)
+class _Readers:
+    """Who reads a stream, and what they read."""
+
+    cursors: list[Cursor] = field(default_factory=list)
+    recent: Recent = field(default_factory=Recent)
+
+    def came(self, seq: int, line: bytes) -> None:
+        self.recent.came(seq, line)
+        for cursor in self.cursors:
+            cursor.announce(seq)
 
 
 class Spool:
@@ -75,7 +92,7 @@ class Spool:
         self._sync_seconds = sync_seconds
         self._syncing = Condition(log, "syncing the spool", time.monotonic)
         self._purging = Condition(log, "deleting from the spool what nobody takes", time.monotonic)
-        self._cursors: dict[str, list[Cursor]] = {}
+        self._readers: dict[str, _Readers] = {}
         self._dirty = asyncio.Event()
         self._items: list[_Item] = []
         self._writing: asyncio.Task[None] | None = None
@@ -119,7 +136,7 @@ class Spool:
         if len(self._items) >= LIMIT:
             raise SpoolError(f"the disk does not answer: {LIMIT} records wait for it")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._items.append(_Item(record.stream, partial(encode, record, str(uuid6.uuid7())), done))
+        self._items.append(_Item(record, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="spool append")
         return await done
@@ -132,8 +149,9 @@ class Spool:
     def attach(self, stream: str, sinks: Mapping[str, str]) -> list[Cursor]:
         """The cursors of a stream's sinks, all of them, each with its configuration as JSON: one that was there before
         and is not named is forgotten."""
-        self._cursors[stream] = [Cursor(self._store, self._disk, stream, sinks, sink) for sink in sinks]
-        return self._cursors[stream]
+        self._readers[stream] = readers = _Readers()
+        readers.cursors.extend(Cursor(self._store, self._disk, stream, sinks, sink, readers.recent) for sink in sinks)
+        return readers.cursors
 
     async def strangers(self, known: Collection[str], named: Collection[str]) -> dict[str, dict[str, str]]:
         """What streams that are not `known` still have to deliver: by stream, the sinks that lack something, each with
@@ -171,27 +189,27 @@ class Spool:
 
     async def _write_together(self, items: list[_Item]) -> None:
         try:
-            results = await self._disk.run(self._store.append_all, [(item.stream, item.make) for item in items])
+            results = await self._disk.run(self._store.append_all, [(item.record.stream, item.make) for item in items])
         except Exception as error:  # noqa: BLE001  # it is raised where each is awaited
             results = [error] * len(items)
         for item, result in zip(items, results, strict=True):
             if isinstance(result, int):
                 self._dirty.set()
-                for cursor in self._cursors.get(item.stream, ()):
-                    cursor.announce(result)
+                if readers := self._readers.get(item.record.stream):
+                    readers.came(result, item.line)
             if item.done.done():
                 continue
             if isinstance(result, int):
                 item.done.set_result(result)
             else:
                 item.done.set_exception(result)
-        await self._purge_unwanted({item.stream for item in items})
+        await self._purge_unwanted({item.record.stream for item in items})
 
     async def _purge_unwanted(self, streams: set[str]) -> None:
         """Of streams without sinks: nobody else would ever delete their records."""
         try:
             for stream in streams:
-                if self._cursors.get(stream) == []:
+                if (readers := self._readers.get(stream)) is not None and not readers.cursors:
                     await self._disk.run(self._store.purge, stream)
         except SpoolError as error:
             self._purging.bad(str(error))
