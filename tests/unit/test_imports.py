@@ -14,7 +14,7 @@ MAY_IMPORT = {
     # room or module: what else of overshootd it may import, besides itself and config.model, config.secret
     "contracts": set(),
     "errors": set(),
-    "groups": set(),
+    "groups": {"errors"},
     "backoff": set(),
     "handoff": {"contracts"},
     "condition": {"contracts"},
