@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overshootd.sinks.disk import Disk
-from overshootd.sinks.pace import Arrivals
+from overshootd.sinks.pace import BATCH_BYTES, BATCH_ROWS, Arrivals
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.recent import Recent
 from overshootd.sinks.store import Store
-
-BATCH_ROWS = 256
-BATCH_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

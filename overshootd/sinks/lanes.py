@@ -18,8 +18,8 @@ from overshootd.backoff import Backoff
 from overshootd.contracts import Log, Sink
 from overshootd.errors import Rejected, Transient
 from overshootd.groups import TaskGroup
-from overshootd.sinks.cursor import BATCH_ROWS, Batch, Cursor
-from overshootd.sinks.pace import Portion, Suspect
+from overshootd.sinks.cursor import Batch, Cursor
+from overshootd.sinks.pace import BATCH_ROWS, Portion, Suspect
 
 FEW = 16
 """So many that wait are not worth a lane of their own: they go out in order."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+BATCH_ROWS, BATCH_BYTES = 256, 256 * 1024
+"""What a sink is given at a time, at most."""
+
 MARK_SECONDS = 0.1
 MARKS = 128
 """What is known of arrivals: to a tenth of a second, some 13 s back."""

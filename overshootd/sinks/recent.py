@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-ROWS, BYTES = 256, 256 * 1024
-"""Kept at most: what a sink is given at a time."""
+from overshootd.sinks.pace import BATCH_BYTES, BATCH_ROWS
 
 Line = tuple[int, bytes]
 """A record's seq, and its line."""
 
 
 class Recent:
-    """Numbers without a gap between them: what is missing would be taken for dropped."""
+    """A batch of them at most. Numbers without a gap between them: what is missing would be taken for dropped."""
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque()
@@ -22,15 +21,12 @@ class Recent:
     def came(self, seq: int, line: bytes) -> None:
         """It is stored."""
         if self._lines and seq != self._lines[-1][0] + 1:
-            self.clear()
+            self._lines.clear()
+            self._bytes = 0
         self._lines.append((seq, line))
         self._bytes += len(line)
-        while len(self._lines) > ROWS or (self._bytes > BYTES and len(self._lines) > 1):
+        while len(self._lines) > BATCH_ROWS or (self._bytes > BATCH_BYTES and len(self._lines) > 1):
             self._bytes -= len(self._lines.popleft()[1])
-
-    def clear(self) -> None:
-        self._lines.clear()
-        self._bytes = 0
 
     def read(self, after: int, upto: int, rows: int) -> list[Line] | None:
         """The first records after seq `after`, to `upto` and no more than `rows`; None where the first of them is not
