@@ -107,7 +107,6 @@ class Delivery:
             failed = list(_leaves(group))
         if not failed:
             return True
-        _be_cancelled()
         if self._in_doubt:
             self._cursor.rewind()
             self._in_doubt = False
@@ -208,9 +207,3 @@ def _leaves(group: BaseExceptionGroup[Transient]) -> Iterator[Transient]:
             yield from _leaves(error)
         else:
             yield error
-
-
-def _be_cancelled() -> None:
-    """Before CPython 3.13 a task group that fails in the moment of a cancellation tells of its failure alone."""
-    if (task := asyncio.current_task()) is not None and task.cancelling():
-        raise asyncio.CancelledError
