@@ -15,14 +15,16 @@ from overshootd.config.explain import not_known, validate
 from overshootd.config.head import anchored, key_at
 from overshootd.config.login import secrets_in
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute, parted
+from overshootd.config.rules import absolute, is_loopback, parted
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node
 
 PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 """By scheme, what a URL without a port means."""
 
-ENCRYPTED = ("mqtts", "wss")
+ENCRYPTED: Mapping[str, str] = {"mqtt": "mqtts", "ws": "wss"}
+"""What is not encrypted, and the same that is."""
+
 WITH_PATH = ("ws", "wss")
 MEANT = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts", "mqtt+ssl": "mqtts", "http": "ws", "https": "wss"}
 """What other programs call the same."""
@@ -33,13 +35,14 @@ EXAMPLE = "mqtts://broker.lan:8883"
 
 @dataclass(slots=True)
 class BrokerDraft:
-    """`config` is None where a value is wrong. `problems` is everything that is wrong, `secrets` all that must be
-    masked."""
+    """`config` is None where a value is wrong. `problems` is everything that is wrong, `warnings` what is odd and works
+    all the same, `secrets` all that must be masked."""
 
     node: Node
     config: BrokerConfig | None
     secrets: list[Secret] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     @property
     def base_topic(self) -> str:
@@ -67,6 +70,7 @@ def _read(broker: Node, path: tuple[str, ...], environ: Mapping[str, str] | None
     if (url := node.get("url")) and isinstance(url.value, str):
         draft.secrets += secrets_in(url.value)
         draft.problems += _url_problems(url, url.value)
+        draft.warnings += _bare_login(node, url) if not draft.problems else ()
     draft.problems += _login_problems(node)
     draft.problems += _tls_problems(node)
     if environ is not None:
@@ -127,13 +131,24 @@ def _login_problems(broker: Node) -> Iterator[Problem]:
         yield password.key_problem("a password without a username; brokers ask for both (MQTT 3.1.1, 3.1.2.9)")
 
 
+def _bare_login(broker: Node, url: Node) -> Iterator[Problem]:
+    """A login that others can read on its way. No mistake: in a network of one's own it is common."""
+    scheme, host = _scheme(url), parted(str(url.value))[0].hostname or ""
+    shown = next((key for key in ("password", "username") if broker.get(key)), None)
+    if shown and (right := ENCRYPTED.get(scheme)) and not is_loopback(host):
+        yield url.problem(
+            f"{scheme}:// is not encrypted, so the {shown} can be read on the way to the broker; where that has TLS, "
+            f"write {right}:// and its port ({PORTS[right]} as a rule), with tls: {{ca_file: PATH}} for an authority "
+            "of your own"
+        )
+
+
 def _tls_problems(broker: Node) -> Iterator[Problem]:
     tls = broker.get("tls")
     if tls is None or not any(tls.get(key) for key in TLS_FILES):
         return
     scheme = _scheme(broker.get("url"))
-    if scheme in PORTS and scheme not in ENCRYPTED:
-        right = "mqtts" if scheme == "mqtt" else "wss"
+    if right := ENCRYPTED.get(scheme):
         yield tls.key_problem(f"{scheme}:// is not encrypted; write {right}:// in url, or remove tls")
     for given, lacking in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if (node := tls.get(given)) and not tls.get(lacking):

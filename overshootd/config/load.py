@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: 
         secrets=_secrets([key, *keys.values()], written_cameras.values(), brokers.values(), drafts.values()),
         limits=head.limits,
         spool=head.spool,
-        warnings=_ordered(root, [w for d in drafts.values() if d.transport for w in d.transport.warnings]),
+        warnings=_ordered(root, _warnings(brokers.values(), drafts.values())),
     )
 
 
@@ -187,6 +187,13 @@ def _secrets(
         found += draft.transport.secrets if draft.transport else ()
         found += [secret for sink in draft.sinks for secret in sink.secrets]
     return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _warnings(brokers: Iterable[BrokerDraft], drafts: Iterable[Draft]) -> Iterator[Problem]:
+    for broker in brokers:
+        yield from broker.warnings
+    for draft in drafts:
+        yield from draft.transport.warnings if draft.transport else ()
 
 
 def _breaks(problem: Problem, root: Node, name: str, draft: Draft) -> bool:

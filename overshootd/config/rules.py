@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -171,6 +172,14 @@ def parted(url: str) -> tuple[SplitResult, bool]:
         return parts, bool(parts.hostname) and parts.port != 0
     except ValueError:
         return urlsplit(""), False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there does not leave this machine, as far as the name tells (RFC 6761, 6.3)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def base_url_problems(url: Node, version: str | None) -> Iterator[Problem]:

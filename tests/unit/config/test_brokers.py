@@ -166,6 +166,46 @@ def test_mqtt_5_takes_a_password_without_a_username(load_text: Load) -> None:
     assert load_text(text, {**KEY, "P": "x"}).problems == ()
 
 
+SAID = "is not encrypted, so the password can be read on the way to the broker; where that has TLS, write"
+LOGIN = "username: u, password: {env: P}"
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        (f"{{url: 'mqtt://broker.lan', {LOGIN}}}", f"mqtt:// {SAID} mqtts:// and its port (8883 as a rule)"),
+        (f"{{url: 'mqtt://192.168.1.2:1883', {LOGIN}}}", f"mqtt:// {SAID} mqtts://"),
+        (f"{{url: 'mqtt://localhost.lan', {LOGIN}}}", f"mqtt:// {SAID} mqtts://"),
+        (f"{{url: 'mqtt://[fe80::1%eth0]', {LOGIN}}}", f"mqtt:// {SAID} mqtts://"),
+        (f"{{url: 'ws://broker.lan/mqtt', {LOGIN}}}", f"ws:// {SAID} wss:// and its port (443 as a rule)"),
+        ("{url: 'mqtt://h', username: u}", "mqtt:// is not encrypted, so the username can be read"),
+    ],
+)
+def test_a_login_that_others_can_read_is_warned_of_in_one_line(load_text: Load, home: str, said: str) -> None:
+    loaded = load_text(brokers(home), {**KEY, "P": "hunter2"})
+    assert [(warning.key, said in warning.message) for warning in loaded.warnings] == [("brokers.home.url", True)]
+    assert (loaded.problems, set(loaded.brokers)) == ((), {"home"})
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        *(f"{{url: '{scheme}://broker.lan', {LOGIN}}}" for scheme in ("mqtts", "wss")),
+        *(f"{{url: 'mqtt://{host}', {LOGIN}}}" for host in ("localhost", "LOCALHOST:1883", "mq.localhost")),
+        *(f"{{url: 'mqtt://{host}', {LOGIN}}}" for host in ("127.0.0.1", "127.8.8.8:1", "[::1]")),
+        "{url: 'mqtt://broker.lan'}",
+    ],
+)
+def test_a_login_that_nobody_can_read_is_none_to_warn_of(load_text: Load, home: str) -> None:
+    loaded = load_text(brokers(home), {**KEY, "P": "hunter2"})
+    assert (loaded.problems, loaded.warnings) == ((), ())
+
+
+def test_a_url_that_is_wrong_is_not_warned_of_too(load_text: Load) -> None:
+    loaded = load_text(brokers(f"{{url: 'mqtt://h/path', {LOGIN}}}"), {**KEY, "P": "hunter2"})
+    assert (len(loaded.problems), loaded.warnings) == (1, ())
+
+
 def test_a_password_in_a_url_is_masked_although_it_is_refused(load_text: Load) -> None:
     assert Secret("hunter2") in load_text(brokers("{url: 'mqtt://u:hunter2@h'}")).secrets
 

@@ -15,6 +15,7 @@ from tests.unit.config.texts import CLIP, GOOD, KEY
 CONFIG = Path(__file__).parents[3] / "config"
 EXAMPLES = sorted(CONFIG.rglob("*.yaml"))
 ENVIRON = {**KEY, "LIVEKIT_API_SECRET": "x" * 32, "RELAY_PASSWORD": "x", "MQTT_PASSWORD": "x", "WEBHOOK_SECRET": "x"}
+WARNINGS = {"home-assistant.yaml": 1}  # its broker, as it comes, has no certificate
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
 
 
@@ -22,7 +23,7 @@ VALIDATOR = jsonschema.Draft7Validator(json_schema())
 def test_check_accepts_it(path: Path) -> None:
     out = io.StringIO()
     assert check(path, ENVIRON, as_json=False, out=out) == 0, out.getvalue()
-    assert "warning" not in out.getvalue()
+    assert out.getvalue().count("warning: ") == WARNINGS.get(path.name, 0)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=str)
