@@ -1,6 +1,8 @@
 """Under CI nothing may skip: the test command sets up all that tests need, save footage that is not the project's."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,17 @@ if not os.environ.get("CI"):  # whose own profile has no deadline either
 
 FOOTAGE = "vtest.avi"
 """Real footage that lies beside the project for its developers; tests that use it name it in their reason to skip."""
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """`open_log` takes over what libraries log, for good: it would go into a stream that ends with this test."""
+    root, livekit = logging.getLogger(), logging.getLogger("livekit")
+    handlers, levels = root.handlers[:], (root.level, livekit.level)
+    yield
+    root.handlers[:] = handlers
+    for logger, level in zip((root, livekit), levels, strict=True):
+        logger.setLevel(level)
 
 
 def _skipped(config: pytest.Config) -> list[pytest.TestReport]:

@@ -15,7 +15,7 @@ from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.record import encode
 from overshootd.sinks.spool import BOOT_ID, FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 BATCH = 1000
 

@@ -22,7 +22,7 @@ from overshootd.sinks.file import FileSink
 from overshootd.sinks.mqtt import MqttSink
 from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 T = TypeVar("T")
 

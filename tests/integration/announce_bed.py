@@ -20,7 +20,7 @@ from overshootd.mqtt.commands import Commands
 from overshootd.mqtt.discovery import AnnouncedStream
 from overshootd.mqtt.topics import Topics
 from tests.integration.mosquitto import BOUND, Mosquitto
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 from tests.unit.mqtt.fakes import Streams
 
 OURS = Topics("overshootd", "gate-pi")

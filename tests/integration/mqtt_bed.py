@@ -12,7 +12,7 @@ from overshootd.config.brokers import BrokerConfig
 from overshootd.config.secret import Secret
 from overshootd.mqtt.broker import Broker
 from tests.integration.mosquitto import BOUND, Mosquitto
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 ROOT = "overshootd/gate-pi"
 VERSIONS = ("3.1.1", "5")

@@ -1,4 +1,4 @@
-"""What the tests of spool and sinks share: a log that remembers, small filesystems, another user."""
+"""What the tests of spool and sinks share: small filesystems, another user."""
 
 from __future__ import annotations
 
@@ -9,27 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from overshootd.contracts import Log, Record
+from overshootd.contracts import Record
 from overshootd.sinks.store import Store
 
 NOBODY = 65534
-
-
-class RememberingLog:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def bind(self, **context: Any) -> Log:
-        return self
-
-    def debug(self, event: str, **context: Any) -> None:
-        self.lines.append(event)
-
-    info = warning = error = debug
 
 
 def store_one(store: Store, stream: str, make: Callable[[int], bytes]) -> int:

@@ -26,7 +26,8 @@ from overshootd.control.server import CLIENTS, Bounds, Control
 from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotMeant, NotUnderstood, Refusal
 from overshootd.errors import Transient
 from tests.integration.daemon_bed import eventually
-from tests.integration.sink_lab import RememberingLog, foreign_directory, unprivileged
+from tests.integration.sink_lab import foreign_directory, unprivileged
+from tests.remembering import RememberingLog
 
 BOUND = 20.0
 PATIENT = Bounds()

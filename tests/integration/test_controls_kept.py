@@ -13,7 +13,7 @@ import pytest
 from overshootd.controls import FILE_NAME, OTHERS, KeptControls
 from overshootd.errors import OvershootdError
 from tests.integration.daemon_bed import eventually
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 T = TypeVar("T")
 PROMPTS = {"gate": "Who?", "yard": "What?"}

@@ -14,7 +14,7 @@ from overshootd.sinks import lanes
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.status import SinkNow
 from tests.integration.delivery_lab import NEVER, PATIENCE, TellingLog, Wire, append, begin, opened
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 
 @pytest.fixture

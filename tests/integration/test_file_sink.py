@@ -22,14 +22,8 @@ from overshootd.sinks.file import FileSink
 from overshootd.sinks.record import encode
 from overshootd.sinks.space import Space
 from overshootd.sinks.stdout import Output
-from tests.integration.sink_lab import (
-    RememberingLog,
-    foreign_directory,
-    record,
-    remount,
-    small_filesystem,
-    unprivileged,
-)
+from tests.integration.sink_lab import foreign_directory, record, remount, small_filesystem, unprivileged
+from tests.remembering import RememberingLog
 
 PATIENCE = 20.0
 

@@ -18,7 +18,8 @@ from overshootd.sinks.disk import Disk
 from overshootd.sinks.file import FileSink
 from overshootd.sinks.record import encode
 from overshootd.sinks.space import LOOK_SECONDS, QUIET_SECONDS, Space
-from tests.integration.sink_lab import RememberingLog, record, remount, small_filesystem
+from tests.integration.sink_lab import record, remount, small_filesystem
+from tests.remembering import RememberingLog
 
 PATIENCE = 20.0
 LINE = 10_000

@@ -9,7 +9,7 @@ import pytest
 
 from overshootd import memory
 from overshootd.memory import YOUNGEST_SECONDS, resident_mb
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 STEP = 60.0
 

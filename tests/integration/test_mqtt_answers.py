@@ -20,7 +20,7 @@ from overshootd.mqtt.reasons import TooLarge
 from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import mosquitto
 from tests.integration.mqtt_bed import VERSIONS, bounded, connected, made, running, scripted, until, url
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 MANY = "max_queued_messages 1000"
 """Without a limit mosquitto 2.0.11 takes each refusal for one too many, and closes."""

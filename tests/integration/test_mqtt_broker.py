@@ -16,7 +16,7 @@ from overshootd.errors import Unreachable
 from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import ROOT, VERSIONS, bounded, connected, made, running, until, url
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 STATE = f"{ROOT}/state"
 LOOSE = """

@@ -18,7 +18,7 @@ from overshootd.mqtt.broker import Broker
 from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import connected, until, url
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 RECORD = bytes(686)
 LIVE_BOUND = 2.0

@@ -17,7 +17,7 @@ from overshootd.errors import Rejected, Unreachable
 from overshootd.mqtt.broker import Broker
 from tests.integration.daemon_bed import eventually
 from tests.integration.mosquitto import Mosquitto, mosquitto
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 STATE = "overshootd/bed/state"
 

@@ -16,7 +16,8 @@ from overshootd.sinks.record import encode
 from tests.integration.announce_bed import Listener, listening
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import connected, made, url
-from tests.integration.sink_lab import RememberingLog, record
+from tests.integration.sink_lab import record
+from tests.remembering import RememberingLog
 
 RESULT, LAST = "home/yard/result", "home/yard/last"
 

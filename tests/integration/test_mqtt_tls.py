@@ -11,7 +11,7 @@ from overshootd.contracts import Message
 from tests.integration.authority import Authority
 from tests.integration.mosquitto import mosquitto
 from tests.integration.mqtt_bed import connected, made, running, until, url
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 HOST = "127.0.0.1"
 

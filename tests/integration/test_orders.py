@@ -17,8 +17,8 @@ from overshootd.control.wire import Json
 from overshootd.controls import KeptControls
 from tests.integration import daemon_bed
 from tests.integration.daemon_bed import eventually
-from tests.integration.sink_lab import RememberingLog
 from tests.integration.test_status_command import Told, config, overshootd
+from tests.remembering import RememberingLog
 
 BOUND = 60.0
 

@@ -13,7 +13,7 @@ from overshootd.errors import SpoolError
 from overshootd.sinks.orphans import Orphans
 from overshootd.sinks.spool import Spool
 from tests.integration.delivery_lab import PATIENCE, SOON, Wire, append, opened
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from overshootd import statefile
 from overshootd.resume import FILE_NAME, OF_ONE_NAME, Kept, ResumeStore
 from overshootd.sinks.disk import Disk
-from tests.integration.sink_lab import RememberingLog, remount, small_filesystem, unprivileged
+from tests.integration.sink_lab import remount, small_filesystem, unprivileged
+from tests.remembering import RememberingLog
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog, record, small_filesystem, store_one
+from tests.integration.sink_lab import record, small_filesystem, store_one
+from tests.remembering import RememberingLog
 
 ROOT = Path(__file__).parents[2]
 CHILD = """

@@ -17,7 +17,8 @@ from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog, store_one
+from tests.integration.sink_lab import store_one
+from tests.remembering import RememberingLog
 
 NOW = 1_785_000_000.0
 FOREVER = 1e12

@@ -17,7 +17,8 @@ from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import Spool
-from tests.integration.sink_lab import RememberingLog, record
+from tests.integration.sink_lab import record
+from tests.remembering import RememberingLog
 
 SOON = Backoff(base=0.001, cap=0.01)
 NEVER = 3600.0

@@ -18,7 +18,7 @@ from overshootd.sinks import store as store_module
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 STREAMS = ("yard", "door")
 SINKS = ("file:/a", "mqtt:b", "stdout")

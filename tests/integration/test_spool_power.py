@@ -21,7 +21,8 @@ from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
 from overshootd.sinks.wal import HEADER, survey
-from tests.integration.sink_lab import RememberingLog, store_one
+from tests.integration.sink_lab import store_one
+from tests.remembering import RememberingLog
 
 STREAMS = tuple(f"camera {number}" for number in range(12))
 SINKS = {"file:/a": "{}", "mqtt:b": "{}"}

@@ -18,14 +18,8 @@ from overshootd.sinks import database, tables
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import (
-    RememberingLog,
-    foreign_directory,
-    remount,
-    small_filesystem,
-    store_one,
-    unprivileged,
-)
+from tests.integration.sink_lab import foreign_directory, remount, small_filesystem, store_one, unprivileged
+from tests.remembering import RememberingLog
 
 
 def open_store(directory: Path, log: RememberingLog | None = None) -> Store:

@@ -23,7 +23,7 @@ from overshootd.control.wire import Json
 from overshootd.status import BrokerState, CameraNow, PathState, Rung, SinkNow, SpoolNow, State, StreamState, Switch
 from tests.integration import daemon_bed
 from tests.integration.daemon_bed import eventually
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 BOUND = 60.0
 

@@ -20,7 +20,7 @@ from overshootd.sinks.database import Connection
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
 from overshootd.sinks.tally import KEPT_DAYS, DayTally, Within
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 T = TypeVar("T")
 ONE = Count(seconds=15.0, cents=0.3, bytes_up=7000, bytes_down=640, received=7, due=7.5)

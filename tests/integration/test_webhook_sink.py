@@ -22,7 +22,8 @@ from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreach
 from overshootd.sinks.record import encode
 from overshootd.sinks.webhook import BACKLOG_WINDOW, WebhookSink
 from tests.integration.authority import Authority
-from tests.integration.sink_lab import RememberingLog, record
+from tests.integration.sink_lab import record
+from tests.remembering import RememberingLog
 
 BOUND = 20.0
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

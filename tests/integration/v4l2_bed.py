@@ -14,7 +14,7 @@ import pytest
 from overshootd.capture.v4l2.camera import V4l2Camera
 from overshootd.config.cameras import V4l2Camera as Config
 from tests.integration.fake_v4l2 import FakeKernel
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 BOUND = 10.0
 

@@ -7,24 +7,13 @@ import io
 import json
 import logging
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from overshootd.condition import Condition
 from overshootd.config.secret import Redactor, Secret
 from overshootd.logs import Journal, journal_fields, open_log
 
 KEY = Secret("ovs_very-secret")
-
-
-@pytest.fixture(autouse=True)
-def _root_logger() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 def test_a_secret_is_masked_in_events_context_and_tracebacks() -> None:

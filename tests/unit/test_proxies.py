@@ -1,35 +1,22 @@
 """The proxies that the environment names."""
 
 import string
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.contracts import Log
 from overshootd.errors import ConfigError
 from overshootd.proxies import passwords, tell
+from tests.remembering import RememberingLog
 
 PASSWORD = "s3cret-word"
 
 
-class Lines(list[str]):
-    """A log in memory."""
-
-    def bind(self, **context: Any) -> Log:
-        return self
-
-    def debug(self, event: str, **context: Any) -> None:
-        self.append(event)
-
-    info = warning = error = debug
-
-
 def told(**environ: str) -> list[str]:
-    lines = Lines()
-    tell(environ, lines)
-    return list(lines)
+    log = RememberingLog()
+    tell(environ, log)
+    return log.lines
 
 
 def test_no_proxy_is_nothing_to_tell() -> None:

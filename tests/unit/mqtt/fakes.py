@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from overshootd.contracts import Log, Message
+from overshootd.contracts import Message
 from overshootd.errors import OvershootdError
 from overshootd.mqtt.listening import Handler
 
@@ -58,18 +57,3 @@ class Streams:
     def paused(self, stream: str) -> bool:
         self.prompt(stream)
         return self.pauses[stream]
-
-
-class Lines:
-    """A log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def bind(self, **context: Any) -> Log:
-        return self
-
-    def debug(self, event: str, **context: Any) -> None:
-        self.lines.append(event)
-
-    info = warning = error = debug

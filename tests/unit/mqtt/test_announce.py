@@ -11,7 +11,8 @@ from overshootd.config.sinks import FileSink, MqttSink, SinkConfig
 from overshootd.mqtt.announce import MOST_REMOVED, Announcer, announced_streams
 from overshootd.mqtt.discovery import AnnouncedStream
 from overshootd.mqtt.topics import Topics
-from tests.unit.mqtt.fakes import Broker, Lines, Streams
+from tests.remembering import RememberingLog
+from tests.unit.mqtt.fakes import Broker, Streams
 
 OURS = Topics("overshootd", "gate-pi")
 SCHEMA = {"type": "object", "properties": {"person": {"type": "boolean"}}}
@@ -44,7 +45,7 @@ def announcing(*names: str, spared: tuple[str, ...] = ()) -> Broker:
         _nothing,
         Streams(*names),
         lambda text: text,
-        Lines(),
+        RememberingLog(),
     )
     return broker
 

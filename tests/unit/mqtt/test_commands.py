@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from overshootd.config.brokers import Command as Verb
 from overshootd.mqtt.commands import COMPLAINTS, LONGEST_PROMPT, Commands, NotMeant, read_pause, read_prompt
 from overshootd.mqtt.topics import VERBS, Topics
-from tests.unit.mqtt.fakes import Broker, Lines, Streams
+from tests.remembering import RememberingLog
+from tests.unit.mqtt.fakes import Broker, Streams
 
 OURS = Topics("overshootd", "gate-pi")
 
@@ -20,7 +21,7 @@ class Commanded:
     def __init__(self) -> None:
         self.broker = Broker()
         self.streams = Streams("yard", "front-door")
-        self.log = Lines()
+        self.log = RememberingLog()
         self.done = 0
         Commands(self.broker, OURS, VERBS, self.streams, self._count, self.log)
 
@@ -66,7 +67,7 @@ def test_what_nobody_can_be_asked_is_no_prompt(payload: bytes) -> None:
 def test_only_what_is_allowed_is_heard() -> None:
     broker = Broker()
     allowed: tuple[Verb, ...] = ("pause",)
-    Commands(broker, OURS, allowed, Streams(), lambda: None, Lines())
+    Commands(broker, OURS, allowed, Streams(), lambda: None, RememberingLog())
     assert list(broker.handlers) == ["overshootd/gate-pi/+/pause/set"]
 
 

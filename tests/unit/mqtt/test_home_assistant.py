@@ -9,7 +9,8 @@ from overshootd.config.brokers import HomeAssistant as Config
 from overshootd.mqtt.discovery import AnnouncedStream, Board, announced
 from overshootd.mqtt.home_assistant import GONE_SECONDS, HERD_SECONDS, HomeAssistant
 from overshootd.mqtt.topics import Topics
-from tests.unit.mqtt.fakes import Broker, Lines
+from tests.remembering import RememberingLog
+from tests.unit.mqtt.fakes import Broker
 from tests.unit.mqtt.home_assistant_rules import check
 
 OURS = Topics("overshootd", "gate-pi")
@@ -25,7 +26,7 @@ class Run:
         self.broker = Broker()
         self.now = 1000.0
         self.woken = 0
-        self.log = Lines()
+        self.log = RememberingLog()
         self.told = HomeAssistant(
             self.broker,
             OURS,
