@@ -24,7 +24,10 @@ class Encoder(Protocol):
 
 
 class Worker:
-    """Encodes the newest picture, again and again. `deliver` and `fail` are called in the event loop that made it."""
+    """Encodes the newest picture, again and again. `deliver` and `fail` are called in the event loop that made it.
+
+    Once stop() was called nothing is delivered: what a driver gives that returns at last has nowhere to go any more.
+    """
 
     def __init__(self, encoder: Encoder, deliver: Callable[[AccessUnit], None], fail: Callable[[str], None]) -> None:
         self._encoder, self._deliver, self._fail = encoder, deliver, fail
@@ -97,7 +100,11 @@ class Worker:
         for index, unit in enumerate(self._encoder.encode(picture, keyframe=wish.keyframe)):
             if index:
                 time.sleep(APART_SECONDS)
-            self._tell(self._deliver, unit)
+            self._tell(self._hand_over, unit)
+
+    def _hand_over(self, unit: AccessUnit) -> None:
+        if not self._stopped:  # written in this thread only, the loop's
+            self._deliver(unit)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: this thread was left behind, and nobody asks

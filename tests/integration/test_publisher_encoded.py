@@ -313,7 +313,7 @@ class Wedged:
 
     def __init__(self, good: int) -> None:
         self._inner, self._good = encoder(), good
-        self.let_go = threading.Event()
+        self.let_go, self.closed = threading.Event(), threading.Event()
 
     def encode(self, picture: Picture, *, keyframe: bool = False) -> list[AccessUnit]:
         self._good -= 1
@@ -326,6 +326,7 @@ class Wedged:
 
     def close(self) -> None:
         self._inner.close()
+        self.closed.set()
 
 
 @pytest.mark.parametrize("good", [0, 10])
@@ -345,6 +346,7 @@ async def test_an_encoder_that_hangs_ends_the_attempt_and_its_thread_is_left_beh
             assert len(given_up) == 1
         finally:
             made.let_go.set()
+            assert await asyncio.to_thread(made.closed.wait, 30), "the thread ends once the driver returns"
 
 
 async def test_an_encoder_that_fails_ends_the_attempt_and_says_why(sdk: LiveKit, media_net: str) -> None:
