@@ -161,7 +161,7 @@ def _outlets(loaded: Loaded, spool: Spool, disk: Disk, output: Output, redactor:
         from overshootd.mqtt.broker import Broker  # aiomqtt, where it is needed
 
         brokers = {name: Broker(name, config, loaded.device, reveal, log) for name, config in loaded.brokers.items()}
-    ways = Ways(loaded.device, disk, Space(log), output, brokers, reveal)
+    ways = Ways(disk, Space(log), output, brokers, reveal)
     return Outlets(loaded, spool, ways, brokers, redactor.add, log)
 
 

@@ -118,7 +118,7 @@ class Outlets:
         if isinstance(config, WebhookSink):
             for part in secret_parts(config.url):
                 self._hide(Secret(part))  # it is a part of the sink's name
-        return sink_for(config, stream, self._ways, self._log.bind(stream=stream))
+        return sink_for(config, self._ways, self._log.bind(stream=stream))
 
     async def _add(self, stream: str, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:
         log = self._log.bind(stream=stream)

@@ -86,11 +86,12 @@ def _file(sink: Node, around: Surroundings) -> SinkDraft:
     if path is None or not isinstance(path.value, str) or not path.value:
         return SinkDraft(sink)
     text = path.value.replace("{stream}", around.stream).replace("{device}", around.device)
-    path = replace(path, value=absolute(text, path.mark.file))
-    return SinkDraft(sink.having(path=path), problems=list(_path_problems(path, str(path.value))))
+    text = absolute(text, path.mark.file)
+    return SinkDraft(sink.having(path=replace(path, value=text)), problems=list(_path_problems(path, text)))
 
 
 def _path_problems(path: Node, text: str) -> Iterator[Problem]:
+    """`path` as it is written, `text` as it is then: the configuration's own directory may be called anything."""
     yield from placeholder_problems(path, PLACEHOLDERS)
     if os.path.isdir(text):
         yield path.problem(f"{text} is a directory; expected a file, such as {text.rstrip('/')}/{{stream}}.jsonl")

@@ -25,7 +25,6 @@ from overshootd.sinks.stdout import Output, StdoutSink
 class Ways:
     """What sinks share."""
 
-    device: str
     disk: Disk
     space: Space
     output: Output
@@ -33,15 +32,14 @@ class Ways:
     reveal: Reveal
 
 
-def sink_for(config: SinkConfig, stream: str, ways: Ways, log: Log) -> Sink:
-    """The sink that `config` describes for this stream; nothing is opened yet.
+def sink_for(config: SinkConfig, ways: Ways, log: Log) -> Sink:
+    """The sink that `config` describes, in which all names are filled in; nothing is opened yet.
 
     Raises ConfigError when its broker is configured no more.
     """
     match config:
         case FileSinkConfig():
-            path = file_path(config.path, stream=stream, device=ways.device)
-            return FileSink(config, path, ways.disk, log, ways.space)
+            return FileSink(config, Path(config.path), ways.disk, log, ways.space)
         case MqttSinkConfig():
             if (broker := ways.brokers.get(config.broker)) is None:
                 raise ConfigError(f"there is no broker {config.broker} any more")
@@ -52,8 +50,3 @@ def sink_for(config: SinkConfig, stream: str, ways: Ways, log: Log) -> Sink:
             return WebhookSink(config, ways.reveal, log)
         case StdoutSinkConfig():
             return StdoutSink(ways.output)
-
-
-def file_path(template: str, *, stream: str, device: str) -> Path:
-    """Fill in {stream} and {device}; everything else in it is meant as it stands."""
-    return Path(template.replace("{stream}", stream).replace("{device}", device))

@@ -14,6 +14,7 @@ import pytest
 
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import FileSink as FileSinkConfig
+from overshootd.config.sinks import sink_config
 from overshootd.contracts import Sink
 from overshootd.errors import ConfigError, Transient
 from overshootd.sinks.choose import Ways, sink_for
@@ -386,15 +387,16 @@ async def test_what_is_no_file_is_refused_and_left_alone(disk: Disk, tmp_path: P
     assert path.exists()
 
 
-async def test_the_names_of_stream_and_device_are_filled_in(disk: Disk, tmp_path: Path) -> None:
-    config = FileSinkConfig(type="file", path=f"{tmp_path}/{{device}}/{{stream}}-{{other}}.jsonl")
+async def test_a_path_is_taken_as_it_is_from_the_configuration_and_from_the_spool(disk: Disk, tmp_path: Path) -> None:
+    """The loader has filled in what is to be; a directory may be called anything."""
+    config = FileSinkConfig(type="file", path=f"{tmp_path}/{{device}}/{{stream}}-yard.jsonl")
     log = RememberingLog()
-    ways = Ways("gate-pi", disk, Space(log), Output(None), {}, lambda ref: Secret(""))
-    sink: Sink = sink_for(config, "yard", ways, log)
-    await sink.deliver([json.dumps({}).encode()])
-    await sink.close()
-    assert (tmp_path / "gate-pi" / "yard-{other}.jsonl").read_text() == "{}\n"
-    assert sink.name == f"file:{tmp_path}/gate-pi/yard-{{other}}.jsonl"
+    ways = Ways(disk, Space(log), Output(None), {}, lambda ref: Secret(""))
+    sinks: list[Sink] = [sink_for(kept, ways, log) for kept in (config, sink_config(config.model_dump_json()))]
+    await sinks[0].deliver([json.dumps({}).encode()])
+    await sinks[0].close()
+    assert (tmp_path / "{device}" / "{stream}-yard.jsonl").read_text() == "{}\n"
+    assert [sink.name for sink in sinks] == [f"file:{tmp_path}/{{device}}/{{stream}}-yard.jsonl"] * 2
 
 
 async def test_what_there_is_no_room_to_compress_stays_as_it_is_until_there_is(disk: Disk, tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ def test_paths_are_filled_in_and_start_where_their_file_is(load_text: Load, tmp_
     assert loaded.state_dir == tmp_path / "state"
 
 
+def test_a_directory_may_be_called_anything(tmp_path: Path) -> None:
+    """Only what a path says itself is filled in."""
+    directory = tmp_path / "{stream} {x}"
+    directory.mkdir()
+    (directory / "x.yaml").write_text(
+        "state_dir: state\n" + GOOD + "    sinks: [{type: file, path: '{stream}.jsonl'}]\n"
+    )
+    loaded = load(directory / "x.yaml", KEY)
+    assert (loaded.problems, loaded.state_dir) == ((), directory / "state")
+    assert paths(loaded.streams["s"]) == [f"{directory}/s.jsonl"]
+
+
 def test_systemd_names_the_state_directory(load_text: Load) -> None:
     environ = {**KEY, "STATE_DIRECTORY": "/var/lib/private/overshootd:/other"}
     assert load_text(GOOD, environ).state_dir == Path("/var/lib/private/overshootd")
