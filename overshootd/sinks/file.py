@@ -4,6 +4,9 @@ It rotates when a record arrives, never by itself: a file to which nothing happe
 named as `rotation` says, and compressed in slices between records, as many as keep pace. The sinks of several streams
 may share a file if they share the disk's thread; somebody else may move the file away (logrotate) at any time. Where
 less than `min_free_mb` is free, `space` deletes older files.
+
+A sink that syncs rarely holds its lines and writes them with the sync, for ext4 commits the inode of whatever is
+written to within five seconds, 12 kB each time. What is held is in the spool until it is synced.
 """
 
 from __future__ import annotations
@@ -22,6 +25,12 @@ from overshootd.sinks.disk import Disk
 from overshootd.sinks.logfile import LogFile
 from overshootd.sinks.paths import cannot_write, is_hopeless
 from overshootd.sinks.space import MB, Space
+
+COMMIT_SECONDS = 5.0
+"""Within which ext4 commits by itself (its mount option `commit`). A sync that comes sooner is the only one."""
+
+HOLD_BYTES = 256 * 1024
+"""So much is held at most."""
 
 
 class FileSink:
@@ -42,6 +51,8 @@ class FileSink:
         self._space = space
         self._archives = Archives(path, config.keep, config.gzip, config.min_free_mb * MB, log, clock)
         self._file = LogFile(path, self._archives, config.rotate_bytes, config.rotate_seconds, clock)
+        self._holds = config.sync_seconds > COMMIT_SECONDS
+        self._held: dict[bytes, None] = {}  # in order, each once; only the disk's thread touches it
         self._compressing = config.gzip  # the last run may have left something
 
     @property
@@ -62,20 +73,21 @@ class FileSink:
             # What may pass by itself (a full disk), `deliver` will meet and say.
 
     async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
-        """Return when the lines are with the kernel. Raises Transient; given the same again, it writes none twice."""
-        try:
-            rotated = await self._disk.run(self._append, lines)
-        except OSError as error:
-            self._compressing = True  # it may have rotated before
-            raise Transient(cannot_write(self._path, error, "path")) from error
-        self._compressing |= rotated
+        """Return when the lines are with the kernel, or held. Raises Transient; given the same again, it writes none
+        twice."""
+        await self._write(lines, self._holds)
         slices = 2 + sum(map(len, lines)) // SLICE
         while self._compressing and slices:
             self._compressing = await self._disk.run(self._archives.work)
             slices -= 1
 
     async def sync(self) -> None:
-        """Return when it is on the disk. Raises Transient: nothing since the last time is sure."""
+        """Write what is held; return when all is on the disk. Raises Transient: nothing since the last time is sure.
+
+        What could not be written stays held, and is known when it comes again.
+        """
+        if self._holds:
+            await self._write([], False)
         try:
             await self._disk.run(self._file.sync)
         except OSError as error:
@@ -84,10 +96,29 @@ class FileSink:
             ) from error
 
     async def close(self) -> None:
+        """Drop what is held: the spool has it."""
         try:
             await self._disk.run(self._close)
         except OSError as error:
             raise Transient(f"{self._path}: {error.strerror}") from error
+
+    async def _write(self, lines: list[bytes], hold: bool) -> None:
+        try:
+            rotated = await self._disk.run(self._take, lines, hold)
+        except OSError as error:
+            self._compressing = True  # it may have rotated before
+            raise Transient(cannot_write(self._path, error, "path")) from error
+        self._compressing |= rotated
+
+    def _take(self, lines: list[bytes], hold: bool) -> bool:
+        """Hold the lines, or write them behind those that are held. True when it rotated."""
+        held = {**self._held, **dict.fromkeys(lines)}
+        if hold and sum(map(len, held)) < HOLD_BYTES:
+            self._held = held
+            return False
+        rotated = bool(held) and self._append(list(held))
+        self._held = {}
+        return rotated
 
     def _append(self, lines: list[bytes]) -> bool:
         """True when it rotated. A full disk is one where room has to be made at once; then all comes once more."""
@@ -104,6 +135,7 @@ class FileSink:
         return rotated
 
     def _close(self) -> None:
+        self._held = {}
         self._space.leave(self._archives)
         self._archives.close()
         self._file.close()

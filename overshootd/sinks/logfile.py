@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -11,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from overshootd.sinks.ahead import allocate, give_back
 from overshootd.sinks.archives import Archives
 from overshootd.sinks.paths import FILE_MODE, make_directories, sync_data, sync_directory, write_all
 from overshootd.sinks.rotation import plan
@@ -40,7 +42,8 @@ class LogFile:
         self._clock = clock
         self._fd = -1
         self._born = 0.0  # when the first record came, in seconds since the epoch
-        self._reached: bytes | None = None  # the last line that is in the file of a batch that failed half-way
+        self._there: set[bytes] = set()  # digests of the lines that are in it since the last `sync`
+        self._half_way = False  # the last `append` failed: its lines come again, also after a `sync`
         self._doubt: OSError | None = None  # why a file that was left behind may not be on the disk
 
     def open(self) -> None:
@@ -66,10 +69,11 @@ class LogFile:
     def append(self, lines: Sequence[bytes]) -> bool:
         """Write the lines, rotating before, between and never within. True when it rotated.
 
-        After an error the same lines are expected again; those that are in the file already are not written twice.
+        After an error the same lines are expected again; those that are there since the last `sync` are not written
+        twice.
         """
-        if self._reached in lines:
-            lines = lines[lines.index(self._reached) + 1 :]
+        self._half_way = True
+        lines = [line for line in lines if _digest(line) not in self._there]
         self._follow()
         size = os.fstat(self._fd).st_size
         files = (
@@ -82,20 +86,23 @@ class LogFile:
                 self._rotate()
             if part:
                 self._write(part)
-                self._reached = part[-1]
-        self._reached = None
+                self._there.update(map(_digest, part))
+        self._half_way = False
         return len(files) > 1
 
     def sync(self) -> None:
         """Return when all that was appended is on the disk. After an error none of it is sure since the last `sync`."""
+        doubt, self._doubt = self._doubt, None
         try:
-            if self._doubt is not None:
-                raise self._doubt
+            if doubt is not None:
+                raise doubt
             if self._fd >= 0:
                 sync_data(self._fd)
         except OSError:
-            self._doubt = self._reached = None
+            self._there.clear()
             raise
+        if not self._half_way:
+            self._there.clear()
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -117,6 +124,7 @@ class LogFile:
 
     def _leave(self) -> None:
         try:
+            give_back(self._fd)
             sync_data(self._fd)
         except OSError as error:
             self._doubt = error
@@ -132,8 +140,10 @@ class LogFile:
         size = os.fstat(self._fd).st_size
         if not size:
             self._born = self._clock()
+        data = b"".join(line + b"\n" for line in lines)
+        allocate(self._fd, len(data), self._rotate_bytes)
         try:
-            write_all(self._fd, b"".join(line + b"\n" for line in lines))
+            write_all(self._fd, data)
         except OSError:
             self._take_back(size)  # all or nothing: what fitted would come again
             raise
@@ -145,6 +155,11 @@ class LogFile:
         except OSError:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _digest(line: bytes) -> bytes:
+    """A line's stand-in where thousands are remembered."""
+    return hashlib.blake2b(line, digest_size=16).digest()
 
 
 def _mend(fd: int) -> None:

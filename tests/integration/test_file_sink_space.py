@@ -225,6 +225,7 @@ file = LogFile(path, Archives(path, 9, False, 0, None, lambda: 0.0), 10**9, None
 lines = [line.encode() for line in sys.stdin.read().splitlines()]
 while True:
     file.append(lines)
+    file.sync()
 """
 
 
