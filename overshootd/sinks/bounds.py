@@ -60,7 +60,7 @@ class Ages:
     def of(self, connection: Connection, stream: int, *, rows: int = LOOK_ROWS) -> Oldest | None:
         """None: it has no rows. At most so many `rows` are looked through for a time."""
         low, high = rows_of(stream)
-        query = "SELECT id, at FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+        query = "SELECT id, at FROM main.records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
         first = connection.execute(query, (low, high, 1)).fetchone()
         if first is None:
             return None
@@ -77,7 +77,9 @@ class Ages:
             self._looked[stream] = row, at
         if at is not None:
             return Oldest(stream, row, at)
-        (newest,) = connection.execute("SELECT max(id) FROM records WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
+        (newest,) = connection.execute(
+            "SELECT max(id) FROM main.records WHERE id BETWEEN ? AND ?", (low, high)
+        ).fetchone()
         return Oldest(stream, row, None, newest - first[0])
 
     def clear(self) -> None:
@@ -102,31 +104,27 @@ def drop_oldest(connection: Connection, ages: Ages, *, size: float = inf, before
     lacked = 0
     for stream, rows in dropped.items():
         seqs = [row - row_of(stream, 0) for row in rows]
-        connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (seqs[-1], stream))
+        connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (seqs[-1], stream))
         lacked += lacking(seqs, [place.has for place in places(connection, stream).values()])
     return sum(map(len, dropped.values())), lacked
 
 
 def any_before(connection: Connection, ages: Ages, before: float) -> bool:
     """Whether something came before that, in seconds since the epoch."""
-    streams = connection.execute("SELECT id FROM streams").fetchall()
+    streams = connection.execute("SELECT id FROM main.streams").fetchall()
     return any((oldest := ages.of(connection, stream)) and oldest.came_before(before) for (stream,) in streams)
 
 
 def lacking(seqs: Iterable[int], sinks: Iterable[Progress]) -> int:
     """How many of these some sink lacks. Pure."""
     sinks = list(sinks)
-    return sum(any(not _has(sink, seq) for sink in sinks) for seq in seqs)
-
-
-def _has(progress: Progress, seq: int) -> bool:
-    return seq <= progress.floor or any(first <= seq <= last for first, last in progress.spans)
+    return sum(any(not sink.contains(seq) for sink in sinks) for seq in seqs)
 
 
 def _delete_oldest(connection: Connection, ages: Ages, size: float, before: float) -> dict[int, list[int]]:
     """The rows deleted, by stream, each in order."""
     rows = LOOK_ROWS if before < inf else sys.maxsize
-    streams = connection.execute("SELECT id FROM streams").fetchall()
+    streams = connection.execute("SELECT id FROM main.streams").fetchall()
     oldest = {stream: found for (stream,) in streams if (found := ages.of(connection, stream, rows=rows))}
     dropped: dict[int, list[int]] = {}
     left = DROP_ROWS
@@ -145,12 +143,12 @@ def _delete_oldest(connection: Connection, ages: Ages, size: float, before: floa
 
 def _delete(connection: Connection, oldest: Oldest, most: int, size: float) -> dict[int, int]:
     """The rows deleted, and the size of each one's line."""
-    query = "SELECT id, length(line) FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+    query = "SELECT id, length(line) FROM main.records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
     deleted: dict[int, int] = {}
     for row, length in connection.execute(query, (rows_of(oldest.stream)[0], oldest.last, most)).fetchall():
         deleted[row] = length
         size -= length
         if size <= 0:
             break
-    connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", (min(deleted), max(deleted)))
+    connection.execute("DELETE FROM main.records WHERE id BETWEEN ? AND ?", (min(deleted), max(deleted)))
     return deleted

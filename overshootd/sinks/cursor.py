@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.pace import BATCH_BYTES, BATCH_ROWS, Arrivals
@@ -43,6 +44,11 @@ class Cursor:
         self._arrivals = Arrivals()
         self._arrived = asyncio.Event()
         self._acked = Progress()
+        self._moved = asyncio.Event()
+        self.due = asyncio.Event()
+        """The sink is to sync now, for the cursor to move."""
+        self.sync_seconds = inf
+        """How often its sink syncs, which whoever delivers to it sets."""
         self.given = Progress()
         """What the sink was given."""
         self.head = 0
@@ -111,9 +117,19 @@ class Cursor:
         """What the sink was given since the last `ack` is in doubt: it is given again."""
         self.given = self._acked
 
+    def ask(self) -> None:
+        """Have the sink sync now."""
+        self._moved.clear()
+        self.due.set()
+
+    async def moved(self) -> None:
+        """Return when the sink has synced what it had at the last `ask`."""
+        await self._moved.wait()
+
     async def ack(self, given: Progress) -> None:
         """So much the sink has for sure; what all sinks have is deleted. Raises SpoolError."""
         await self._disk.run(self._store.ack, self._stream, self._sink, given)
         self._acked = given
+        self._moved.set()
         while await self._disk.run(self._store.purge, self._stream):
             pass

@@ -18,7 +18,13 @@ from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_di
 from overshootd.sinks.tables import NAMES, TABLES, UPGRADES, VERSION
 from overshootd.sinks.wal import Survey, survey
 
-Connection = sqlite3.Connection
+
+class Connection(sqlite3.Connection):
+    """`hot` is the schema that has the small tables as they are now: another than `main` while there is a stage."""
+
+    hot = "main"
+
+
 DatabaseError = sqlite3.Error
 
 Salvage = Callable[[Connection, Connection, int], int]
@@ -184,9 +190,14 @@ def _connect(path: Path) -> Connection:
     return connection
 
 
+def connect(path: Path) -> Connection:
+    """To a file that is there. Raises sqlite3.Error."""
+    return sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, factory=Connection)
+
+
 def _open(path: Path) -> Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))  # says more than SQLite's "unable to open database file"
-    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    connection = connect(path)
     try:
         for setting in SETTINGS:
             connection.execute(f"PRAGMA {setting}").fetchall()
@@ -234,7 +245,7 @@ def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> i
     new = being_made(path)
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
-    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(new, isolation_level=None, factory=Connection)) as connection:
         for setting in (f"page_size = {PAGE_SIZE}", "journal_mode = OFF", "synchronous = OFF"):
             connection.execute(f"PRAGMA {setting}").fetchall()
         begin = f"INSERT INTO store VALUES ('', {first}); PRAGMA user_version = {VERSION}"

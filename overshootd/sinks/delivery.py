@@ -48,6 +48,7 @@ class Delivery:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cursor = cursor
+        cursor.sync_seconds = sync_seconds
         self._sink = sink
         self._log = log
         self._sync_seconds = sync_seconds
@@ -157,7 +158,7 @@ class Delivery:
             self._lanes.gave.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._sync_seconds):
-                    await self._lanes.plenty.wait()
+                    await self._cursor.due.wait()
             if not self._cursor.settled:
                 await self._settle()
                 self._works()

@@ -30,7 +30,7 @@ LIVE_SECONDS, BACKLOG_SECONDS = 0.25, 2.0
 LAG_SECONDS = 5.0
 """The live lane that is so far behind jumps. Each jump leaves a span in the cursor (progress.py), which has few."""
 
-PLENTY = 10_000
+PLENTY = 4_000
 """Records that a sink was given since it last synced: enough to do so early, for the spool to shrink."""
 
 UID = re.compile(rb'"uid":"([^"]*)"')
@@ -75,8 +75,6 @@ class Lanes:
         self._unsettled = 0
         self.gave = asyncio.Event()
         """The sink was given something."""
-        self.plenty = asyncio.Event()
-        """It was given so much that it should sync."""
         self.turn = nullcontext() if sink.live_first else asyncio.Lock()
         """A sink whose records come in order is not asked to sync in the midst of some: that may fail, and then they
         would have come before those that come again."""
@@ -98,12 +96,12 @@ class Lanes:
         """Look again whether it is to end."""
         self._cursor.wake()
         self._left.set()
-        self.plenty.set()
+        self._cursor.due.set()
 
     def settled(self) -> None:
         """The sink has for sure what it was given so far."""
         self._unsettled = 0
-        self.plenty.clear()
+        self._cursor.due.clear()
 
     @property
     def _ends(self) -> bool:
@@ -174,7 +172,7 @@ class Lanes:
             self.why = ""
         self._unsettled += len(batch.lines)
         if self._unsettled >= PLENTY:
-            self.plenty.set()
+            self._cursor.due.set()
         self.gave.set()
 
     # -- what the sink refuses

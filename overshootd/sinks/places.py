@@ -41,21 +41,21 @@ def rows_of(stream: int) -> tuple[int, int]:
 
 def places(connection: Connection, stream: int) -> dict[str, Place]:
     """Of all the stream's sinks, by their names."""
-    query = "SELECT sink, seq, spans, config FROM cursors WHERE stream = ?"
+    query = f"SELECT sink, seq, spans, config FROM {connection.hot}.cursors WHERE stream = ?"
     rows = connection.execute(query, (stream,)).fetchall()
     return {sink: Place(_progress(seq, spans), config) for sink, seq, spans, config in rows}
 
 
 def put_places(connection: Connection, stream: int, sinks: Mapping[str, Place]) -> None:
     """These and no others."""
-    connection.execute("DELETE FROM cursors WHERE stream = ?", (stream,))
+    connection.execute(f"DELETE FROM {connection.hot}.cursors WHERE stream = ?", (stream,))
     for sink, place in sinks.items():
         put_place(connection, stream, sink, place)
 
 
 def put_place(connection: Connection, stream: int, sink: str, place: Place) -> None:
     update = (
-        "INSERT INTO cursors (stream, sink, seq, spans, config) VALUES (?, ?, ?, ?, ?)"
+        f"INSERT INTO {connection.hot}.cursors (stream, sink, seq, spans, config) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET seq = excluded.seq, spans = excluded.spans, config = excluded.config"
     )
     connection.execute(update, (stream, sink, place.has.floor, place.has.text(), place.config))
@@ -74,7 +74,7 @@ def owed(connection: Connection, stream: Stream, has: Progress) -> bool:
 def oldest_owed(connection: Connection) -> int | None:
     """When the oldest record came that some sink lacks, in seconds since the epoch; None: there is none, or the clock
     was not trusted then."""
-    floors = connection.execute("SELECT stream, min(seq) FROM cursors GROUP BY stream").fetchall()
+    floors = connection.execute(f"SELECT stream, min(seq) FROM {connection.hot}.cursors GROUP BY stream").fetchall()
     query = "SELECT at FROM records WHERE id > ? AND id <= ? ORDER BY id LIMIT 1"
     bounds = [(row_of(stream, floor), rows_of(stream)[1]) for stream, floor in floors]
     found = [connection.execute(query, ends).fetchone() for ends in bounds]

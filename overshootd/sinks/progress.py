@@ -33,6 +33,9 @@ class Progress:
             kept.remove(min(kept[:-1], key=_length))  # never the newest, which has only begun
         return Progress(floor, tuple(kept))
 
+    def contains(self, seq: int) -> bool:
+        return seq <= self.floor or any(first <= seq <= last for first, last in self.spans)
+
     def gap(self, head: int) -> tuple[int, int] | None:
         """The first `seq` to `head` that are not delivered yet, both ends included; None when all are."""
         return self.gap_after(0, head)

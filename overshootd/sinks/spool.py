@@ -1,7 +1,8 @@
 """Where records wait for their sinks (design decision 5).
 
 The promise: what `append` has stored is there when the process dies, because it is with the kernel; and when the power
-does, all but the last `sync_seconds`, because the disk is synced that often. A sink's cursor moves only after the sink
+does, all but the last `sync_seconds`, because the disk is synced that often. Shortly before, the sinks are asked to
+sync: what they have by then need not be written (stage.py). A sink's cursor moves only after the sink
 has synced what it was given, so one of the two always has the record on the disk. What a sink was given since its
 cursor last moved is given to it again after a crash: at least once, and `uid` tells.
 """
@@ -42,6 +43,10 @@ TEND_SECONDS = 3600.0
 """How often what is too old is looked for while nothing is stored."""
 
 
+GRACE_SECONDS = 0.5
+"""For sinks to sync, before the disk is: at most, and no more than a tenth of `sync_seconds`."""
+
+
 @dataclass(slots=True)
 class _Item:
     """A record on its way to the disk, and the future of who waits for its seq."""
@@ -71,7 +76,8 @@ class _Readers:
 class Spool:
     """One for all streams. `state_dir` is made when it is missing.
 
-    `synced` tells whether the wall clock can be trusted; while it cannot, nothing is too old.
+    `synced` tells whether the wall clock can be trusted; while it cannot, nothing is too old. `stage_dir` is a
+    directory on a tmpfs for what is new (stage.py); None: all goes to the disk.
     """
 
     def __init__(
@@ -85,14 +91,17 @@ class Spool:
         max_seconds: float = UNBOUNDED.max_seconds,
         synced: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
+        stage_dir: Path | None = None,
     ) -> None:
         boot, bounds = BOOT_ID.read_text().strip(), Bounds(max_bytes, max_seconds)
-        self._store = Store(state_dir / FILE_NAME, log, boot, bounds, lambda: wall() if synced() else None)
+        self._store = Store(state_dir / FILE_NAME, log, boot, bounds, lambda: wall() if synced() else None, stage_dir)
         self._disk = disk
         self._sync_seconds = sync_seconds
+        self._grace = min(GRACE_SECONDS, sync_seconds / 10)
         self._syncing = Condition(log, "syncing the spool", time.monotonic)
         self._purging = Condition(log, "deleting from the spool what nobody takes", time.monotonic)
         self._readers: dict[str, _Readers] = {}
+        self._heads: dict[str, int] = {}  # the highest seq that was stored, by stream
         self._dirty = asyncio.Event()
         self._items: list[_Item] = []
         self._writing: asyncio.Task[None] | None = None
@@ -112,14 +121,16 @@ class Spool:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TEND_SECONDS):
                     await self._dirty.wait()
-            await asyncio.sleep(self._sync_seconds)
+            await asyncio.sleep(self._sync_seconds - self._grace)
             if self._dirty.is_set() and self.before_sync is not None:
                 await self.before_sync()
             dirty = self._dirty.is_set()
             self._dirty.clear()
+            heads = dict(self._heads)
+            await self._ask_sinks()
             try:
                 if dirty:
-                    await self._disk.run(self._store.sync)
+                    await self._disk.run(self._store.sync, heads)
                 while await self._disk.run(self._store.tend):
                     pass
             except SpoolError as error:
@@ -177,6 +188,17 @@ class Spool:
                 await asyncio.wait([self._writing])
             await self._disk.run(self._store.close)
 
+    async def _ask_sinks(self) -> None:
+        """Have those sync that sync as often as the spool, and wait for that, within bounds."""
+        cursors = [cursor for readers in self._readers.values() for cursor in readers.cursors]
+        asked = [cursor for cursor in cursors if not cursor.settled and cursor.sync_seconds <= self._sync_seconds]
+        for cursor in asked:
+            cursor.ask()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._grace):
+                for cursor in asked:
+                    await cursor.moved()
+
     async def _write(self) -> None:
         """What waits, and what comes meanwhile; each caller learns what became of its own."""
         try:
@@ -195,6 +217,7 @@ class Spool:
         for item, result in zip(items, results, strict=True):
             if isinstance(result, int):
                 self._dirty.set()
+                self._heads[item.record.stream] = result
                 if readers := self._readers.get(item.record.stream):
                     readers.came(result, item.line)
             if item.done.done():

@@ -7,6 +7,7 @@ What is written seldom, and why that is enough:
   first start in another boot, when there was no orderly end, rounds every stream's number up to the next million.
 - Cursors move once in `sync_seconds`, and delivered records are deleted by the hundred.
 - Records that come together are one commit.
+- With a stage (stage.py) a record is written here only if at a sync of the disk some sink still lacks it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import TypeVar
 from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
+from overshootd.sinks import stage
 from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, drop_oldest, used
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
 from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.salvage import salvage
+from overshootd.sinks.staging import Staging
 from overshootd.status import SpoolNow
 
 T = TypeVar("T")
@@ -57,7 +60,8 @@ class Store:
     """All methods raise SpoolError.
 
     `boot` names the running kernel: what was written since it started is there, even if this process was killed. `wall`
-    is seconds since the epoch, None while the clock is not trusted.
+    is seconds since the epoch, None while the clock is not trusted. `stage_dir` is a directory on a tmpfs for what is
+    new; None: it goes to the disk at once.
     """
 
     def __init__(
@@ -67,9 +71,12 @@ class Store:
         boot: str,
         bounds: Bounds = UNBOUNDED,
         wall: Callable[[], float | None] = lambda: None,
+        stage_dir: Path | None = None,
     ) -> None:
         self._database = Database(path, self._begin, salvage, log)
         self._boot = boot
+        staged_at = None if stage_dir is None else stage.stage_path(stage_dir, path)
+        self._staging = Staging(staged_at, boot, JUMP // 2, log)
         self._bounds = bounds
         self._wall = wall
         self._log = log
@@ -105,6 +112,7 @@ class Store:
                         )
                 with transaction(connection):
                     put_places(connection, stream.id, now)
+                self._staging.mirror(connection)
             self._places[name] = now
             return stream.head, {sink: place.has for sink, place in now.items()}
 
@@ -112,14 +120,11 @@ class Store:
         """Store what each `make` makes of its stream's next seq, all of them or, when it raises, none, and return that.
         What a `make` raised is returned in place of the seq; that one is not stored."""
         with self._use() as connection:
+            if self._staging.is_full(connection):
+                self._unstage(connection, None)
             self._make_room(connection)
             streams = [self._stream(connection, name) for name, _ in items]  # a new one is synced: not within
-            at = self._wall()
-            with transaction(connection):
-                return [
-                    _insert(connection, stream, make, None if at is None else int(at))
-                    for stream, (_, make) in zip(streams, items, strict=True)
-                ]
+            return self._write(connection, lambda _: self._append_all(connection, streams, [make for _, make in items]))
 
     def read(self, name: str, after: int, upto: int | None, rows: int, size: int) -> list[tuple[int, bytes]]:
         """The first records after seq `after`, up to and with `upto` (None: all): at most `rows`, and at most `size`
@@ -144,23 +149,20 @@ class Store:
             place = self._places[name][sink]
             if has != place.has:
                 place = replace(place, has=has)
-                put_place(connection, self._stream(connection, name).id, sink, place)
+                id = self._stream(connection, name).id
+                self._write(connection, lambda hot: put_place(hot, id, sink, place))
                 self._places[name][sink] = place
 
     def purge(self, name: str) -> bool:
         """Delete some of what all sinks have, if that is worth a write. True when there is more."""
         with self._use() as connection:
             stream = self._stream(connection, name)
-            bound = min((place.has.floor for place in self._places.get(name, {}).values()), default=stream.head)
+            sinks = [place.has for place in self._places.get(name, {}).values()]
+            self._drop_delivered(connection, stream, sinks)
+            bound = min((has.floor for has in sinks), default=stream.head)
             if bound - self._purged.get(name, 0) < PURGE_ROWS:
                 return False
-            delete = (
-                "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?)"
-            )
-            with transaction(connection):
-                connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (bound, stream.id))
-                deleted = connection.execute(delete, (stream.row(0), stream.row(bound), PURGE_ROWS)).rowcount
-            if deleted == PURGE_ROWS:
+            if _purge(connection, stream, bound) == PURGE_ROWS:
                 return True
             self._purged[name] = bound
             return False
@@ -171,7 +173,7 @@ class Store:
         nothing are forgotten."""
         found: dict[str, dict[str, str]] = {}
         with self._use() as connection:
-            for (name,) in connection.execute("SELECT name FROM streams ORDER BY id").fetchall():
+            for (name,) in connection.execute(f"SELECT name FROM {connection.hot}.streams ORDER BY id").fetchall():
                 if name in known:
                     continue
                 stream = self._stream(connection, name)
@@ -189,8 +191,8 @@ class Store:
 
     def within(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, done in one transaction: all of it or, when it raises, nothing."""
-        with self._use() as connection, transaction(connection):
-            return function(connection)
+        with self._use() as connection:
+            return self._write(connection, function)
 
     def tend(self) -> bool:
         """Drop what is too old, and make a file small that is nearly empty. Nothing is written where neither is. True
@@ -208,9 +210,12 @@ class Store:
             self.now = replace(self.now, bytes=left, oldest_at=oldest_owed(connection))
         return more
 
-    def sync(self) -> None:
-        """Bring to the disk what was committed."""
-        with self._use():
+    def sync(self, heads: Mapping[str, int] | None = None) -> None:
+        """Bring to the disk what was committed; of what is staged what some sink lacks, up to each stream's seq in
+        `heads` (None: all)."""
+        with self._use() as connection:
+            if self._staging.is_on(connection):
+                self._unstage(connection, heads)
             self._database.sync()
 
     def close(self) -> None:
@@ -218,8 +223,53 @@ class Store:
         if not self._database.is_open:
             return
         with self._use() as connection:
+            self._staging.leave(connection)
             connection.execute("UPDATE store SET boot = ''")
             self._database.close()
+
+    def _write(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, done in one transaction that concerns only what may be staged."""
+        staged = self._staging.is_on(connection)
+        try:
+            return self._staging.write(connection, work)
+        finally:
+            if staged and not self._staging.is_on(connection):
+                self._streams.clear()  # what was not committed has taken numbers
+
+    def _append_all(
+        self, connection: Connection, streams: Sequence[Stream], makes: Sequence[Make]
+    ) -> list[int | Exception]:
+        at = self._wall()
+        done = [
+            _insert(connection, stream, make, None if at is None else int(at))
+            for stream, make in zip(streams, makes, strict=True)
+        ]
+        if self._staging.is_on(connection):  # where records come and go, the last one's number does not stay
+            heads = {stream.id: stream.head for stream in streams}
+            update = f"UPDATE {connection.hot}.streams SET seq = ? WHERE id = ?"
+            connection.executemany(update, [(head, id) for id, head in heads.items()])
+            self._staging.came(len(done))
+        return done
+
+    def _drop_delivered(self, connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
+        if self._staging.is_on(connection):
+            self._write(connection, lambda _: stage.drop_delivered(connection, stream, sinks))
+
+    def _unstage(self, connection: Connection, heads: Mapping[str, int] | None) -> None:
+        """Bring to the spool what is staged up to `heads` and some sink lacks."""
+        rows = []
+        for (name,) in connection.execute(f"SELECT name FROM {connection.hot}.streams").fetchall():
+            stream = self._stream(connection, name)
+            if name in self._places:
+                self._drop_delivered(connection, stream, [place.has for place in self._places[name].values()])
+            rows.append((stream.row(0), stream.row(stream.head if heads is None else heads.get(name, 0))))
+        if not self._staging.is_on(connection):
+            return
+        if stage.holds(connection, rows):
+            self._make_room(connection)
+            self._staging.bring(connection, rows)
+        else:
+            self._staging.mirror_if_due(connection)
 
     def _make_room(self, connection: Connection) -> None:
         most = self._bounds.max_bytes
@@ -255,23 +305,29 @@ class Store:
 
     def _forget(self, connection: Connection, name: str) -> None:
         stream = self._stream(connection, name)
-        with transaction(connection):
-            connection.execute("UPDATE streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id))
-            connection.execute("DELETE FROM cursors WHERE stream = ?", (stream.id,))
-            connection.execute("DELETE FROM records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
+        for schema in dict.fromkeys(("main", connection.hot)):  # one after the other: a kill in between undoes both
+            with transaction(connection):
+                connection.execute(
+                    f"UPDATE {schema}.streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id)
+                )
+                connection.execute(f"DELETE FROM {schema}.cursors WHERE stream = ?", (stream.id,))
+                connection.execute(f"DELETE FROM {schema}.records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
         self._places.pop(name, None)
 
     def _stream(self, connection: Connection, name: str) -> Stream:
         if name not in self._streams:
-            known = connection.execute("SELECT id, seq FROM streams WHERE name = ?", (name,)).fetchone()
+            find = f"SELECT id, seq FROM {connection.hot}.streams WHERE name = ?"
+            known = connection.execute(find, (name,)).fetchone()
             if known is None:
-                insert = "INSERT INTO streams SELECT NULL, ?, seed FROM store RETURNING id, seq"
-                (known,) = connection.execute(insert, (name,)).fetchall()
+                connection.execute("INSERT OR IGNORE INTO main.streams SELECT NULL, ?, seed FROM main.store", (name,))
+                known = connection.execute("SELECT id, seq FROM main.streams WHERE name = ?", (name,)).fetchone()
+                if self._staging.is_on(connection):
+                    connection.execute("INSERT INTO stage.streams VALUES (?, ?, ?)", (known[0], name, known[1]))
                 self._database.sync()  # or a power cut takes the row, and the stream gives out the same numbers again
             stream = Stream(*known)
-            query = "SELECT max(id) FROM records WHERE id BETWEEN ? AND ?"
-            (last,) = connection.execute(query, rows_of(stream.id)).fetchone()
-            stream.head = max(stream.head, (last or 0) - stream.row(0))
+            query = "SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+            if last := connection.execute(query, rows_of(stream.id)).fetchone():
+                stream.head = max(stream.head, last[0] - stream.row(0))
             self._streams[name] = stream
         return self._streams[name]
 
@@ -286,16 +342,19 @@ class Store:
             raise
 
     def _begin(self, connection: Connection) -> None:
-        (boot,) = connection.execute("SELECT boot FROM store").fetchone()
-        if boot == self._boot:
-            return
+        (was,) = connection.execute("SELECT boot FROM store").fetchone()
+        boot, _, place = was.partition("@")
         self._streams.clear()
-        if boot:
+        found = self._staging.take_over(connection, place if boot == self._boot else "")
+        if boot == self._boot and not found:
+            self._log.error(f"{place} is gone, and with it what was new when overshootd ended: keep its directory")
+        if boot and (boot != self._boot or not found):
             self._tell_cut()
-        with transaction(connection):
-            if boot:
+            with transaction(connection):
                 self._jump(connection)
+        if was != self._boot:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
+        self._staging.begin(connection)
         self._database.sync()
 
     def _tell_cut(self) -> None:
@@ -303,10 +362,21 @@ class Store:
             self._log.warning(f"a power cut tore the end of the spool: {cut} bytes were not whole and are cut off")
 
     def _jump(self, connection: Connection) -> None:
-        for (name,) in connection.execute("SELECT name FROM streams").fetchall():
+        for (name,) in connection.execute("SELECT name FROM main.streams").fetchall():
             stream = self._stream(connection, name)
             stream.head = (stream.head // JUMP + 1) * JUMP
-            connection.execute("UPDATE streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
+            connection.execute("UPDATE main.streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
+
+
+def _purge(connection: Connection, stream: Stream, bound: int) -> int:
+    """How many rows were deleted."""
+    some = "SELECT id FROM main.records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+    rows = (stream.row(0), stream.row(bound), PURGE_ROWS)
+    if not connection.execute(some, (*rows[:2], 1)).fetchone():
+        return 0
+    with transaction(connection):
+        connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (bound, stream.id))
+        return connection.execute(f"DELETE FROM main.records WHERE id IN ({some})", rows).rowcount
 
 
 def _insert(connection: Connection, stream: Stream, make: Make, at: int | None) -> int | Exception:
@@ -315,6 +385,8 @@ def _insert(connection: Connection, stream: Stream, make: Make, at: int | None) 
         line = make(seq)
     except (ValueError, TypeError, RecursionError) as error:
         return error
-    connection.execute("INSERT INTO records (id, at, line) VALUES (?, ?, ?)", (stream.row(seq), at, line))
+    connection.execute(
+        f"INSERT INTO {connection.hot}.records (id, at, line) VALUES (?, ?, ?)", (stream.row(seq), at, line)
+    )
     stream.head = seq
     return seq

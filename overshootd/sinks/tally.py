@@ -34,9 +34,6 @@ Key = tuple[str, str]
 
 COLUMNS = "seconds, cents, bytes_up, bytes_down, received, due"
 SUMS = ", ".join(f"{column} = {column} + excluded.{column}" for column in COLUMNS.split(", "))
-ADD = f"INSERT INTO counts (day, stream, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {SUMS}"
-FIND = f"SELECT stream, {COLUMNS} FROM counts WHERE day = ?"
-FIND_ALL = f"SELECT day, stream, {COLUMNS} FROM counts ORDER BY day, stream"
 
 
 class Within(Protocol):
@@ -136,18 +133,25 @@ def _add(to: dict[Key, Count], key: Key, count: Count) -> None:
 
 def _put(connection: Connection, counts: Mapping[Key, Count], day: str) -> dict[Key, Count]:
     """Add them; what there is of `day` then."""
-    connection.executemany(ADD, [(*key, *astuple(count)) for key, count in counts.items()])
+    _insert(connection, counts)
     if day != UNKNOWN:
-        found = [(day, *row) for row in connection.execute(FIND, (UNKNOWN,)).fetchall()]
-        connection.executemany(ADD, found)
+        _insert(connection, {(day, stream): count for (_, stream), count in _find(connection, UNKNOWN).items()})
         oldest = date.fromisoformat(day) - timedelta(days=KEPT_DAYS)
-        connection.execute("DELETE FROM counts WHERE day < ?", (oldest.isoformat(),))  # UNKNOWN is less than any
+        connection.execute(f"DELETE FROM {connection.hot}.counts WHERE day < ?", (oldest.isoformat(),))  # and UNKNOWN
     return _find(connection, day)
 
 
+def _insert(connection: Connection, counts: Mapping[Key, Count]) -> None:
+    into = f"INSERT INTO {connection.hot}.counts (day, stream, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    rows = [(*key, *astuple(count)) for key, count in counts.items()]
+    connection.executemany(f"{into} ON CONFLICT DO UPDATE SET {SUMS}", rows)
+
+
 def _find(connection: Connection, day: str) -> dict[Key, Count]:
-    return {(day, stream): Count(*counts) for stream, *counts in connection.execute(FIND, (day,)).fetchall()}
+    query = f"SELECT stream, {COLUMNS} FROM {connection.hot}.counts WHERE day = ?"
+    return {(day, stream): Count(*counts) for stream, *counts in connection.execute(query, (day,)).fetchall()}
 
 
 def _find_all(connection: Connection) -> dict[Key, Count]:
-    return {(day, stream): Count(*counts) for day, stream, *counts in connection.execute(FIND_ALL).fetchall()}
+    query = f"SELECT day, stream, {COLUMNS} FROM {connection.hot}.counts ORDER BY day, stream"
+    return {(day, stream): Count(*counts) for day, stream, *counts in connection.execute(query).fetchall()}

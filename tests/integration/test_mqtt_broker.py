@@ -22,7 +22,7 @@ STATE = f"{ROOT}/state"
 LOOSE = """
 import asyncio, sys
 from tests.integration.mqtt_bed import connected
-from tests.integration.sink_lab import RememberingLog
+from tests.remembering import RememberingLog
 
 async def main():
     async with connected(sys.argv[1], RememberingLog()):

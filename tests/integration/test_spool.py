@@ -30,7 +30,8 @@ import asyncio, sys
 from pathlib import Path
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
-from tests.integration.sink_lab import RememberingLog, record
+from tests.integration.sink_lab import record
+from tests.remembering import RememberingLog
 
 async def main():
     spool = Spool(Path(sys.argv[1]), Disk(), RememberingLog())
@@ -93,7 +94,8 @@ import asyncio, sys
 from pathlib import Path
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import Spool
-from tests.integration.sink_lab import RememberingLog, record
+from tests.integration.sink_lab import record
+from tests.remembering import RememberingLog
 
 async def one(spool, stream):
     while True:

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from overshootd.sinks import staging
 from overshootd.sinks import store as store_module
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
@@ -46,6 +47,8 @@ def contains(has: Progress, seq: int) -> bool:
 class SpoolMachine(RuleBasedStateMachine):
     """Each sink is given each record once, in order or live first; no number is given out twice."""
 
+    staged = False
+
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
@@ -65,9 +68,16 @@ class SpoolMachine(RuleBasedStateMachine):
         """A copy of what is on the disk for sure."""
         return self.directory / "cut"
 
+    @property
+    def stage(self) -> Path:
+        return self.directory / "stage"
+
     @initialize()
     def start(self) -> None:
-        self.store = Store(self.path, RememberingLog(), f"boot {self.boot}")
+        self.stage.mkdir(exist_ok=True)
+        self.log = RememberingLog()
+        stage_dir = self.stage if self.staged else None
+        self.store = Store(self.path, self.log, f"boot {self.boot}", stage_dir=stage_dir)
         for stream in STREAMS:
             self.attach(stream, set(self.model.acked[stream]) or set(SINKS[:2]))
         self.sync()
@@ -147,7 +157,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def sync(self) -> None:
-        self.store.sync()
+        self.store.sync({stream: max(self.numbers[stream], default=0) for stream in STREAMS})
         shutil.rmtree(self.cut, ignore_errors=True)
         shutil.copytree(self.path.parent, self.cut)
         self.on_disk = copy.deepcopy(self.model)
@@ -159,7 +169,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        self._restart_from(self.path.parent)
+        self._restart_from(self.path.parent, self.stage)
 
     @rule()
     def cut_the_power(self) -> None:
@@ -167,12 +177,16 @@ class SpoolMachine(RuleBasedStateMachine):
         self.model = copy.deepcopy(self.on_disk)
         self._restart_from(self.cut)
 
-    def _restart_from(self, files: Path) -> None:
+    def _restart_from(self, files: Path, *memory: Path) -> None:
         old = self.store
         self.generation += 1
         shutil.copytree(files, self.path.parent)
+        kept = {file: file.read_bytes() for path in memory for file in path.iterdir()}
         old.close()
+        for file, content in kept.items():
+            file.write_bytes(content)
         self.start()
+        assert not any("gone" in line for line in self.log.lines)
 
     def teardown(self) -> None:
         self.store.close()
@@ -184,8 +198,20 @@ def purge_early() -> Iterator[None]:
     """So that few records suffice to see them deleted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "PURGE_ROWS", 2)
+        patch.setattr(staging, "MIRROR_SECONDS", 0.0)
+        patch.setattr(staging, "STAGE_BYTES", 60_000)
         yield
 
 
 SpoolMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase
+
+
+class StagedMachine(SpoolMachine):
+    """The same where what is new is staged."""
+
+    staged = True
+
+
+StagedMachine.TestCase.settings = SpoolMachine.TestCase.settings
+TestStagedMachine = StagedMachine.TestCase

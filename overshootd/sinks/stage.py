@@ -1,0 +1,153 @@
+"""What is new waits in memory that outlives the process, and reaches the disk only if a sink still lacks it then.
+
+A card wears with every write, and ext4 adds 12 kB within five seconds of any (docs/bench.md, "Sinks"). So the newest
+records, every sink's place and the counts are in a second database, on a tmpfs, that is attached to the spool's.
+`Connection.hot` names the schema that has the small tables as they are now; `records` without a schema are those of
+both. A power cut takes what is staged, as it takes what the kernel has not written yet. Runs in the disk's thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from overshootd.sinks.database import Connection, transaction
+from overshootd.sinks.paths import FILE_MODE
+from overshootd.sinks.places import Stream, rows_of
+from overshootd.sinks.progress import Progress
+from overshootd.sinks.tables import TABLES, VERSION
+
+STAGE = "stage"
+
+SMALL = {"streams": "id", "cursors": "stream, sink", "counts": "day, stream"}
+"""The tables of which a stage has all rows, and their keys."""
+
+BOTH = """
+CREATE TEMP VIEW records AS
+  SELECT id, at, line FROM main.records UNION ALL SELECT id, at, line FROM stage.records"""
+
+EVERYTHING = (0, (1 << 63) - 1)
+
+Rows = tuple[int, int]
+"""A range of rows, both ends included."""
+
+
+def stage_path(directory: Path, spool: Path) -> Path:
+    """Where a spool has its stage: spools in several places may share a directory."""
+    place = hashlib.sha256(os.fsencode(spool.resolve())).hexdigest()[:8]
+    return directory / f"{spool.name}-{place}"
+
+
+def begin(connection: Connection, path: Path, boot: str) -> None:
+    """Stage what comes from now on, on a new stage at `path`. Raises DatabaseError, OSError."""
+    remove(path)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
+    connection.execute(f"ATTACH ? AS {STAGE}", (str(path),))
+    try:
+        # A log would take as much memory as the spool's takes of the disk; there is nothing to sync on a tmpfs.
+        for setting in ("locking_mode = EXCLUSIVE", "synchronous = OFF", "journal_mode = TRUNCATE"):
+            connection.execute(f"PRAGMA {STAGE}.{setting}").fetchall()
+        tables = re.sub("(CREATE TABLE) ", rf"\1 {STAGE}.", TABLES)
+        copies = ";".join(f"INSERT INTO {STAGE}.{table} SELECT * FROM main.{table}" for table in SMALL)
+        connection.executescript(f"BEGIN; {tables} {copies}; PRAGMA {STAGE}.user_version = {VERSION}; COMMIT")
+        with transaction(connection):  # not before all is there: a stage that tells no boot is not complete
+            connection.execute(f"INSERT INTO {STAGE}.store (boot, seed) VALUES (?, 0)", (boot,))
+        connection.execute("UPDATE main.store SET boot = ?", (f"{boot}@{path}",))
+        connection.execute(BOTH)
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(f"DETACH {STAGE}")
+        raise
+    connection.hot = STAGE
+
+
+def leave(connection: Connection, path: Path, boot: str) -> None:
+    """Put everything into the spool, and stage nothing more. Raises DatabaseError, OSError."""
+    with transaction(connection):
+        _insert(connection, [EVERYTHING])
+        _mirror(connection)
+        connection.execute("UPDATE main.store SET boot = ?", (boot,))
+    connection.execute("DROP VIEW temp.records")
+    connection.execute(f"DETACH {STAGE}")
+    connection.hot = "main"
+    remove(path)
+
+
+def remove(path: Path) -> None:
+    """Raises OSError."""
+    for file in (path, path.with_name(f"{path.name}-journal")):
+        file.unlink(missing_ok=True)
+
+
+def size(connection: Connection) -> int:
+    """Bytes of the stage that hold something."""
+    pages, free, each = (
+        int(connection.execute(f"PRAGMA {STAGE}.{name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * each
+
+
+def drop_delivered(connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
+    """Leave on the stage what some sink lacks; without sinks that is nothing. Raises DatabaseError."""
+    floor = min((has.floor for has in sinks), default=stream.head)
+    low, high = rows_of(stream.id)
+    connection.execute(f"DELETE FROM {STAGE}.records WHERE id BETWEEN ? AND ?", (low, stream.row(floor)))
+    if any(has.spans for has in sinks):
+        left = connection.execute(f"SELECT id FROM {STAGE}.records WHERE id BETWEEN ? AND ?", (low, high)).fetchall()
+        done = [(row,) for (row,) in left if all(has.contains(row - low) for has in sinks)]
+        connection.executemany(f"DELETE FROM {STAGE}.records WHERE id = ?", done)
+
+
+def holds(connection: Connection, rows: Sequence[Rows]) -> bool:
+    """Whether any of these is on the stage."""
+    query = f"SELECT 1 FROM {STAGE}.records WHERE id BETWEEN ? AND ? LIMIT 1"
+    return any(connection.execute(query, ends).fetchone() for ends in rows)
+
+
+def bring(connection: Connection, rows: Sequence[Rows]) -> None:
+    """Move these to the spool. Raises DatabaseError.
+
+    In two steps: what a kill in between leaves in both, the next start takes once.
+    """
+    with transaction(connection):
+        _insert(connection, rows)
+        _mirror(connection)
+    with transaction(connection):
+        connection.executemany(f"DELETE FROM {STAGE}.records WHERE id BETWEEN ? AND ?", rows)
+
+
+def is_behind(connection: Connection) -> bool:
+    """Whether the spool has records that its own cursors, unlike the stage's, say are not delivered: after a power cut
+    they would be once more."""
+    first, last = (f"({schema}.seq + (stream << 43))" for schema in ("had", "has"))
+    query = (
+        f"SELECT 1 FROM main.cursors AS had JOIN {STAGE}.cursors AS has USING (stream, sink) WHERE had.seq < has.seq"
+        f" AND EXISTS (SELECT 1 FROM main.records WHERE id > {first} AND id <= {last}) LIMIT 1"
+    )
+    return connection.execute(query).fetchone() is not None
+
+
+def mirror(connection: Connection) -> None:
+    """Write to the spool what the small tables have that it has not, if that is anything. Raises DatabaseError."""
+    with transaction(connection):
+        _mirror(connection)
+
+
+def _mirror(connection: Connection) -> None:
+    for table, key in SMALL.items():
+        connection.execute(f"DELETE FROM main.{table} WHERE ({key}) NOT IN (SELECT {key} FROM {STAGE}.{table})")
+        changed = f"SELECT * FROM {STAGE}.{table} EXCEPT SELECT * FROM main.{table}"
+        connection.execute(f"INSERT OR REPLACE INTO main.{table} {changed}")
+
+
+def _insert(connection: Connection, rows: Sequence[Rows]) -> None:
+    query = (
+        f"INSERT OR IGNORE INTO main.records (id, at, line)"
+        f" SELECT id, at, line FROM {STAGE}.records WHERE id BETWEEN ? AND ?"
+    )
+    connection.executemany(query, rows)

@@ -1,0 +1,65 @@
+"""What a process that was killed has left on a stage (stage.py). Runs in the disk's thread."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overshootd.sinks.database import Connection, connect, transaction
+from overshootd.sinks.places import row_of
+from overshootd.sinks.tables import SEQ_BITS, VERSION
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Rows as the tables have them (tables.py)."""
+
+    streams: list[Row]
+    cursors: list[Row]
+    counts: list[Row]
+    records: list[Row]
+
+
+def read(path: Path, boot: str) -> Staged | None:
+    """None: there is nothing from this boot. Raises DatabaseError."""
+    if not path.exists():
+        return None
+    with closing(connect(path)) as stage:
+        if stage.execute("PRAGMA user_version").fetchone() != (VERSION,):
+            return None
+        if stage.execute("SELECT boot FROM store").fetchone() != (boot,):
+            return None
+        return Staged(
+            stage.execute("SELECT id, name, seq FROM streams").fetchall(),
+            stage.execute("SELECT stream, sink, seq, spans, config FROM cursors").fetchall(),
+            stage.execute("SELECT * FROM counts").fetchall(),
+            stage.execute("SELECT id, at, line FROM records ORDER BY id").fetchall(),
+        )
+
+
+def take(connection: Connection, staged: Staged) -> None:
+    """Put it into the spool; again, if it was there already. Raises DatabaseError.
+
+    By the names of streams: the spool may be another one by now, where the former was damaged.
+    """
+    with transaction(connection):
+        for stream, name, seq in staged.streams:
+            _take_stream(connection, staged, stream, name, seq)
+        connection.executemany("INSERT OR REPLACE INTO main.counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", staged.counts)
+
+
+def _take_stream(connection: Connection, staged: Staged, stream: int, name: str, seq: int) -> None:
+    connection.execute("INSERT OR IGNORE INTO main.streams SELECT NULL, ?, seed FROM main.store", (name,))
+    (here,) = connection.execute("SELECT id FROM main.streams WHERE name = ?", (name,)).fetchone()
+    connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (seq, here))
+    connection.execute("DELETE FROM main.cursors WHERE stream = ?", (here,))
+    cursors = [(here, *rest) for of, *rest in staged.cursors if of == stream]
+    insert = "INSERT INTO main.cursors (stream, sink, seq, spans, config) VALUES (?, ?, ?, ?, ?)"
+    connection.executemany(insert, cursors)
+    shift = row_of(here, 0) - row_of(stream, 0)
+    records = [(row + shift, at, line) for row, at, line in staged.records if row >> SEQ_BITS == stream]
+    connection.executemany("INSERT OR IGNORE INTO main.records (id, at, line) VALUES (?, ?, ?)", records)
