@@ -42,6 +42,10 @@ OK, SOFTWARE, AGAIN, CONFIG = 0, 70, 75, 78
 END_SECONDS = 9.0
 """Whatever hangs, the process is gone by then: 10 s from the signal are promised."""
 
+STAGE = "OVERSHOOTD_STAGE"
+"""A directory on a tmpfs that outlives the process: the spool keeps there what is new (sinks/stage.py). The unit sets
+it; without it all goes to the disk."""
+
 DISK_SECONDS = 1.0
 JOINS_SECONDS = 0.2
 
@@ -174,6 +178,7 @@ def _spool(loaded: Loaded, disk: Disk, log: Log) -> Spool:
         max_bytes=loaded.spool.max_mb * 1_000_000,
         max_seconds=loaded.spool.max_days * 86400,
         synced=clock_synced,
+        stage_dir=Path(stage) if (stage := os.environ.get(STAGE)) else None,
     )
 
 

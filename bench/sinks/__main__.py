@@ -22,12 +22,14 @@ from bench.sinks.backlog import backlog
 from bench.sinks.device import device
 from bench.sinks.figures import HEAD, Line
 from bench.sinks.latency import latency
+from bench.sinks.pipe import STAGE
 from bench.sinks.slow import slow
 from bench.sinks.throughput import throughput
 from tests.integration import namespace
-from tests.ledger.disk import NoDisk
+from tests.ledger.disk import NoDisk, small_memory
 
 UNAVAILABLE = 69
+STAGE_MB = 64
 Part = Callable[[Path], Coroutine[Any, Any, list[Line]]]
 
 PARTS: dict[str, Part] = {
@@ -74,7 +76,10 @@ def main() -> int:
 
 def _measured(name: str, part: Part) -> list[Line]:
     print(f"bench: {name}, of records of {records.size()} bytes", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="overshootd-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="overshootd-bench-") as folder,
+        small_memory(Path(folder) / STAGE, STAGE_MB),
+    ):
         return asyncio.run(part(Path(folder)))
 
 

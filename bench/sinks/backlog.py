@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.process import Failure
 from bench.sinks.figures import Line
 from bench.sinks.fill import filled
-from bench.sinks.pipe import Pipe, until
+from bench.sinks.pipe import STAGE, Pipe, until
 from tests.integration.mosquitto import mosquitto
 
 STREAM = "front-door"
@@ -26,7 +26,7 @@ async def backlog(folder: Path, count: int) -> list[Line]:
     state = folder / "spool"
     await filled(state, STREAM, count)
     async with mosquitto(folder / "mosquitto", persistence=False) as server:
-        pipe = Pipe(state, [STREAM], broker=f"mqtt://127.0.0.1:{server.port}")
+        pipe = Pipe(state, [STREAM], broker=f"mqtt://127.0.0.1:{server.port}", stage=state.with_name(STAGE))
         rate, memory = await pipe.during(lambda pipe: _drain(pipe, count))
     told = ", ".join(f"{mb:.1f} MB at {part:.0%}" for part, mb in zip(AT, memory, strict=True))
     grown = memory[-1] - memory[0]

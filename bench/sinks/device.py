@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.process import Failure
 from bench.sinks import records
 from bench.sinks.figures import Line
-from bench.sinks.pipe import Pipe
+from bench.sinks.pipe import STAGE, Pipe
 from tests.integration.mosquitto import mosquitto
 from tests.ledger.disk import small_disk
 
@@ -55,6 +55,7 @@ class Way:
     sync_seconds: float
     files: bool
     broker: bool
+    staged: bool = True
 
 
 BOTH = Way("spool and file, sync_seconds 10", 10.0, files=True, broker=False)
@@ -62,6 +63,7 @@ WAYS = (
     BOTH,
     Way("spool and MQTT, sync_seconds 10", 10.0, files=False, broker=True),
     Way("spool and file, sync_seconds 0.5", 0.5, files=True, broker=False),
+    Way("spool and file, sync_seconds 10, without a stage", 10.0, files=True, broker=False, staged=False),
 )
 
 
@@ -78,7 +80,7 @@ async def device(folder: Path, count: int, speed: float, *, idle: bool = True) -
         ):
             url = f"mqtt://127.0.0.1:{server.port}"
             ours = [
-                tasks.create_task(_ours(way, path, url if way.broker else None, count, speed, idle))
+                tasks.create_task(_ours(way, path, folder / STAGE, url if way.broker else None, count, speed, idle))
                 for way, path in zip(WAYS, places, strict=False)
             ]
             plain = tasks.create_task(_plain(places[-1], count, speed, 1))
@@ -109,7 +111,7 @@ def _told(written: int, count: int) -> str:
 
 
 async def _ours(
-    way: Way, path: Path, broker: str | None, count: int, speed: float, idle: bool
+    way: Way, path: Path, stage: Path, broker: str | None, count: int, speed: float, idle: bool
 ) -> tuple[int, int | None]:
     """Bytes for `count` results, and, with `idle`, for IDLE_SECONDS without any."""
     pipe = Pipe(
@@ -118,6 +120,7 @@ async def _ours(
         files=path / "results" if way.files else None,
         broker=broker,
         sync_seconds=way.sync_seconds / speed,
+        stage=stage if way.staged else None,
     )
 
     async def work(pipe: Pipe) -> tuple[int, int | None]:

@@ -13,7 +13,7 @@ from bench.process import Failure
 from bench.sinks import records
 from bench.sinks.figures import Line, percentile
 from bench.sinks.listener import Listener, listening
-from bench.sinks.pipe import Pipe, topic
+from bench.sinks.pipe import STAGE, Pipe, topic
 from tests.integration.mosquitto import Mosquitto, mosquitto
 
 STREAM = "front-door"
@@ -38,7 +38,7 @@ def _line(percent: int, ours: list[float], theirs: list[float], target: float | 
 
 
 async def _ours(state: Path, server: Mosquitto, count: int) -> list[float]:
-    pipe = Pipe(state, [STREAM], broker=f"mqtt://127.0.0.1:{server.port}")
+    pipe = Pipe(state, [STREAM], broker=f"mqtt://127.0.0.1:{server.port}", stage=state.with_name(STAGE))
     async with listening("127.0.0.1", server.port, topic(STREAM)) as listener:
         return await pipe.during(lambda pipe: _steadily(lambda: pipe.append(records.result(STREAM)), count, listener))
 

@@ -30,6 +30,11 @@ CONNECT_SECONDS = 20.0
 CLOSE_SECONDS = 10.0
 LOOK_SECONDS = 0.005
 DEVICE = "gate-pi"
+STAGE = "stage"
+"""The folder of a measurement that is on a tmpfs."""
+
+LEAST_SECONDS = 0.5
+"""What a file sink's `sync_seconds` may be at least."""
 
 
 def topic(stream: str) -> str:
@@ -46,13 +51,15 @@ class InOrder(MqttSink):
 
 @dataclass
 class Pipe:
-    """Spool, deliveries and sinks; `files` is the folder of the file sinks, `broker` the URL. None: no such sinks."""
+    """Spool, deliveries and sinks; `files` is the folder of the file sinks, `broker` the URL. None: no such sinks.
+    `stage` is a folder on a tmpfs."""
 
     state_dir: Path
     streams: Sequence[str]
     files: Path | None = None
     broker: str | None = None
     sync_seconds: float = 5.0
+    stage: Path | None = None
     mqtt_sink: type[MqttSink] = MqttSink
     log: RememberingLog = field(default_factory=RememberingLog)
     spool: Spool = field(init=False)
@@ -61,7 +68,7 @@ class Pipe:
 
     def __post_init__(self) -> None:
         self._disk = Disk()
-        self.spool = Spool(self.state_dir, self._disk, self.log, sync_seconds=self.sync_seconds)
+        self.spool = Spool(self.state_dir, self._disk, self.log, sync_seconds=self.sync_seconds, stage_dir=self.stage)
         self._broker = None
         if self.broker is not None:
             config = BrokerConfig(url=self.broker)
@@ -105,7 +112,9 @@ class Pipe:
         sinks: list[Sink] = []
         if self.files is not None:
             path = self.files / f"{stream}.jsonl"
-            config = FileSinkConfig(type="file", path=str(path), min_free_mb=0)
+            config = FileSinkConfig(
+                type="file", path=str(path), min_free_mb=0, sync_seconds=max(self.sync_seconds, LEAST_SECONDS)
+            )
             sinks.append(FileSink(config, path, self._disk, self.log, Space(self.log)))
         if self._broker is not None:
             mqtt = MqttSinkConfig(type="mqtt", broker="home", topic=topic(stream), last_topic=f"{topic(stream)}/last")

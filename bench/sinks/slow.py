@@ -16,7 +16,7 @@ from bench.sinks import records
 from bench.sinks.figures import Line, percentile
 from bench.sinks.fill import filled
 from bench.sinks.listener import listening
-from bench.sinks.pipe import InOrder, Pipe, topic
+from bench.sinks.pipe import STAGE, InOrder, Pipe, topic
 from overshootd.sinks.mqtt import MqttSink
 from tests.integration.mosquitto import find
 
@@ -61,7 +61,7 @@ async def slow(folder: Path, seconds: float) -> list[Line]:
 async def _live(state: Path, sink: type[MqttSink], count: int, beyond: list[str]) -> tuple[list[float], float]:
     """Seconds from each result's `append` to its arrival, infinity when it did not; and how many results arrived a
     second, the backlog's too."""
-    pipe = Pipe(state, [STREAM], broker=f"mqtt://{GATEWAY}:{PORT}", mqtt_sink=sink)
+    pipe = Pipe(state, [STREAM], broker=f"mqtt://{GATEWAY}:{PORT}", stage=state.with_name(STAGE), mqtt_sink=sink)
 
     async def work(pipe: Pipe) -> tuple[list[float], float]:
         sent: dict[int, float] = {}

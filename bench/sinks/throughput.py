@@ -16,7 +16,7 @@ import aiomqtt
 from bench.process import Failure, running
 from bench.sinks import records
 from bench.sinks.figures import Line
-from bench.sinks.pipe import Pipe, topic, until
+from bench.sinks.pipe import STAGE, Pipe, topic, until
 from tests.integration.mosquitto import Mosquitto, mosquitto
 
 STREAMS = tuple(f"cam-{number}" for number in range(8))
@@ -64,7 +64,7 @@ def _line(name: str, ours: Rate, theirs: Rate | None) -> Line:
 
 
 async def _ours(state: Path, server: Mosquitto, seconds: float) -> Rate:
-    pipe = Pipe(state, STREAMS, broker=f"mqtt://127.0.0.1:{server.port}")
+    pipe = Pipe(state, STREAMS, broker=f"mqtt://127.0.0.1:{server.port}", stage=state.with_name(STAGE))
 
     async def work(pipe: Pipe) -> Rate:
         async with asyncio.TaskGroup() as tasks:

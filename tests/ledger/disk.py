@@ -51,12 +51,32 @@ def small_disk(path: Path, megabytes: int, *, block: int = 1024) -> Iterator[Dis
     """An ext4 on a loop device, in blocks of so many bytes; a tmpfs where there are none. Raises NoDisk."""
     path.mkdir(parents=True)
     kind = "ext4" if _ext4(path, megabytes, block) else "tmpfs"
-    if kind == "tmpfs" and (why := _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path))):
-        raise NoDisk(why)
-    try:
+    if kind == "tmpfs":
+        _tmpfs(path, megabytes)
+    with _mounted(path):
         yield Disk(path, kind)
+
+
+@contextmanager
+def small_memory(path: Path, megabytes: int) -> Iterator[Disk]:
+    """A tmpfs. Raises NoDisk."""
+    path.mkdir(parents=True)
+    _tmpfs(path, megabytes)
+    with _mounted(path):
+        yield Disk(path, "tmpfs")
+
+
+@contextmanager
+def _mounted(path: Path) -> Iterator[None]:
+    try:
+        yield
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def _tmpfs(path: Path, megabytes: int) -> None:
+    if why := _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)):
+        raise NoDisk(why)
 
 
 def _ext4(path: Path, megabytes: int, block: int) -> bool:
