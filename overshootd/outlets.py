@@ -55,10 +55,8 @@ class Outlets:
         self._brokers = brokers
         self._hide = hide
         self._log = log
-        self._enabled = {name: config for name, config in loaded.streams.items() if config.enabled}
         self._deliveries: list[Delivery] = []
-        named = {*loaded.streams, *loaded.broken}
-        self._orphans = Orphans(spool, self._rebuild, log, running=self._enabled, named=named)
+        self._orphans = Orphans(spool, self._rebuild, log, sound=loaded.streams, broken=loaded.broken)
         self._announcers: list[Announcer] = []
         self._stopping = asyncio.Event()
 
@@ -91,9 +89,13 @@ class Outlets:
             Commands(broker, topics, config.commands, controls, announcer.changed, self._log)
 
     async def begin(self) -> None:
-        """Make the sinks of the streams that run; before this nothing is delivered, and nothing lost."""
-        for name, config in self._enabled.items():
-            await self._add(name, [(sink, self._sink(sink, name)) for sink in config.sinks])
+        """Make the sinks of all streams: of one that is disabled something may wait, though nothing comes. Before this
+        nothing is delivered, and nothing lost."""
+        for name, config in self._loaded.streams.items():
+            sinks = [(sink, self._sink(sink, name)) for sink in config.sinks]
+            if config.enabled:
+                await self._open(name, [sink for _, sink in sinks])
+            self._add(name, sinks)
 
     async def run(self) -> None:
         """Deliver until `stop`; then bring out what is there, and say farewell."""
@@ -120,13 +122,15 @@ class Outlets:
                 self._hide(Secret(part))  # it is a part of the sink's name
         return sink_for(config, self._ways, self._log.bind(stream=stream))
 
-    async def _add(self, stream: str, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:
-        log = self._log.bind(stream=stream)
-        for _, sink in sinks:
+    async def _open(self, stream: str, sinks: Sequence[Sink]) -> None:
+        for sink in sinks:
             try:
                 await sink.open()
             except ConfigError as error:
-                log.error(str(error))  # results wait in the spool; the sink is tried for ever
+                self._log.error(str(error), stream=stream)  # results wait in the spool; the sink is tried for ever
+
+    def _add(self, stream: str, sinks: Sequence[tuple[SinkConfig, Sink]]) -> None:
+        log = self._log.bind(stream=stream)
         cursors = self._spool.attach(stream, {sink.name: config.model_dump_json() for config, sink in sinks})
         self._deliveries += [
             Delivery(cursor, sink, log, sync_seconds=config.sync_seconds)
@@ -134,7 +138,7 @@ class Outlets:
         ]
 
     def _rebuild(self, stream: str, text: str) -> Sink | None:
-        """A sink of a stream that does not run any more, from what the spool kept of its configuration."""
+        """A sink of a stream that is removed or broken, from what the spool kept of its configuration."""
         try:
             config = sink_config(text)
             if isinstance(config, MqttSink):

@@ -1,4 +1,4 @@
-"""Delivers what streams that run no more still had to deliver, under their old names."""
+"""Delivers what streams that are removed, or broken just now, still had to deliver, under their old names."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ Rebuild = Callable[[str, str], Sink | None]
 
 
 class Orphans:
-    """`running`: the streams that have their own deliveries. `named`: those that the configuration names, running or
-    not. A sink of theirs that cannot be built, as after a slip in the configuration, loses nothing; of others it does.
+    """`sound`: the streams that have their own deliveries. `broken`: those of which the configuration says too little
+    for that. A sink of theirs that cannot be built, as after a slip in the configuration, loses nothing; one of a
+    removed stream does.
     """
 
     def __init__(
@@ -37,15 +38,15 @@ class Orphans:
         rebuild: Rebuild,
         log: Log,
         *,
-        running: Collection[str],
-        named: Collection[str],
+        sound: Collection[str],
+        broken: Collection[str],
         backoff: Backoff | None = None,
     ) -> None:
         self._spool = spool
         self._rebuild = rebuild
         self._log = log
-        self._running = frozenset(running)
-        self._named = frozenset(named)
+        self._sound = frozenset(sound)
+        self._broken = frozenset(broken)
         self._backoff = backoff
         self._looking = Condition(log, "looking in the spool for streams that are configured no more", time.monotonic)
         self._stopping = asyncio.Event()
@@ -61,7 +62,7 @@ class Orphans:
 
     async def run(self) -> None:
         """Return when nothing waits any more, or after `stop`. One task, once."""
-        waiting = await self._asked(lambda: self._spool.strangers(self._running, self._named))
+        waiting = await self._asked(lambda: self._spool.strangers(self._sound, self._broken))
         for stream, configs in (waiting or {}).items():
             await self._begin(stream, configs)
         if self._stopping.is_set():
@@ -70,7 +71,7 @@ class Orphans:
             for delivery in self._deliveries:
                 tasks.create_task(delivery.run(), name=f"delivery of {delivery.stream}")
         if self._deliveries:  # and now forget what has nothing left
-            await self._asked(lambda: self._spool.strangers(self._running, self._named))
+            await self._asked(lambda: self._spool.strangers(self._sound, self._broken))
         self._deliveries = []
 
     def stop(self, within: float) -> None:
@@ -82,7 +83,7 @@ class Orphans:
     async def _begin(self, stream: str, configs: Mapping[str, str]) -> None:
         log = self._log.bind(stream=stream)
         sinks = {name: sink for name, config in configs.items() if (sink := self._rebuild(stream, config)) is not None}
-        if stream in self._named:
+        if stream in self._broken:
             kept = configs
         elif sinks:
             kept = {name: configs[name] for name in sinks}
@@ -90,7 +91,7 @@ class Orphans:
             log.warning(f"what waited for {', '.join(configs)} is dropped: there is no such sink any more")
             await self._asked(lambda: self._spool.forget(stream))
             return
-        log.info("delivering what waits of a stream that does not run")
+        log.info("delivering what waits of a stream that is removed or broken")
         cursors = dict(zip(kept, self._spool.attach(stream, kept), strict=True))
         self._deliveries += [
             Delivery(cursors[name], sink, log, sync_seconds=SYNC_SECONDS, once=True, backoff=self._backoff)

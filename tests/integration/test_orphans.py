@@ -42,9 +42,10 @@ async def left_behind(spool: Spool, stream: str, sinks: Sequence[str], count: in
     await append(spool, count, stream)
 
 
-def orphans(spool: Spool, outlets: Outlets, log: RememberingLog | None = None, *, named: Sequence[str] = ()) -> Orphans:
-    log = log or RememberingLog()
-    return Orphans(spool, outlets.rebuild, log, running=["yard"], named=["yard", *named], backoff=SOON)
+def orphans(
+    spool: Spool, outlets: Outlets, log: RememberingLog | None = None, *, broken: Sequence[str] = ()
+) -> Orphans:
+    return Orphans(spool, outlets.rebuild, log or RememberingLog(), sound=["yard"], broken=broken, backoff=SOON)
 
 
 async def waiting(spool: Spool) -> dict[str, dict[str, str]]:
@@ -72,7 +73,7 @@ async def test_the_numbers_of_a_stream_that_comes_back_go_on(spool: Spool) -> No
     assert cursor.head == 4
 
 
-async def test_a_stream_that_runs_is_left_alone(spool: Spool) -> None:
+async def test_a_stream_that_has_its_own_deliveries_is_left_alone(spool: Spool) -> None:
     await left_behind(spool, "yard", ["a"], 3)
     outlets = Outlets()
     await orphans(spool, outlets).run()
@@ -103,20 +104,20 @@ async def test_one_sink_that_cannot_be_built_keeps_another_from_nothing(spool: S
     assert await waiting(spool) == {}
 
 
-async def test_a_stream_that_is_merely_disabled_is_delivered_and_its_sinks_are_remembered(spool: Spool) -> None:
+async def test_a_stream_that_is_merely_broken_is_delivered_and_its_sinks_are_remembered(spool: Spool) -> None:
     await left_behind(spool, "gate", ["a"], 3)
     outlets = Outlets()
-    await orphans(spool, outlets, named=["gate"]).run()
+    await orphans(spool, outlets, broken=["gate"]).run()
     assert outlets.wires["a"].seqs == [1, 2, 3]
     [cursor] = spool.attach("gate", {"a": "a"})
     await cursor.attach()
     assert (cursor.given.floor, cursor.head) == (3, 3)
 
 
-async def test_a_sink_that_cannot_be_built_of_a_stream_that_is_still_named_loses_nothing(spool: Spool) -> None:
+async def test_a_sink_that_cannot_be_built_of_a_stream_that_is_merely_broken_loses_nothing(spool: Spool) -> None:
     await left_behind(spool, "gate", ["a", "b"], 3)
     outlets = Outlets("a")
-    await orphans(spool, outlets, named=["gate"]).run()
+    await orphans(spool, outlets, broken=["gate"]).run()
     assert outlets.wires["b"].seqs == [1, 2, 3]
     lacks, has = spool.attach("gate", {"a": "a", "b": "b"})
     await asyncio.gather(lacks.attach(), has.attach())
