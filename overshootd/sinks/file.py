@@ -30,7 +30,7 @@ COMMIT_SECONDS = 5.0
 """Within which ext4 commits by itself (its mount option `commit`). A sync that comes sooner is the only one."""
 
 HOLD_BYTES = 256 * 1024
-"""So much is held at most."""
+"""Less is held, however rarely it syncs. A delivery that gave PLENTY (lanes.py) has it sync before its time."""
 
 
 class FileSink:
@@ -91,6 +91,7 @@ class FileSink:
         try:
             await self._disk.run(self._file.sync)
         except OSError as error:
+            self._file.told()
             raise Transient(
                 f"{self._path}: cannot be synced to the disk ({error.strerror}): look at the kernel's log"
             ) from error

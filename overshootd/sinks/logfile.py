@@ -42,9 +42,9 @@ class LogFile:
         self._clock = clock
         self._fd = -1
         self._born = 0.0  # when the first record came, in seconds since the epoch
-        self._there: set[bytes] = set()  # digests of the lines that are in it since the last `sync`
+        self._there: set[bytes] = set()  # digests of the lines since the last `sync`: of some PLENTY (lanes.py) at most
         self._half_way = False  # the last `append` failed: its lines come again, also after a `sync`
-        self._doubt: OSError | None = None  # why a file that was left behind may not be on the disk
+        self._doubt: OSError | None = None  # why what was written may not be on the disk
 
     def open(self) -> None:
         """Make it and its directories, unless that was done; mend what a power cut did to its end."""
@@ -91,18 +91,25 @@ class LogFile:
         return len(files) > 1
 
     def sync(self) -> None:
-        """Return when all that was appended is on the disk. After an error none of it is sure since the last `sync`."""
-        doubt, self._doubt = self._doubt, None
+        """Return when all that was appended is on the disk. After an error none of it is sure since the last `sync`.
+
+        It is raised again until `told`: the kernel says it once, and whoever waited may have been cancelled.
+        """
         try:
-            if doubt is not None:
-                raise doubt
+            if self._doubt is not None:
+                raise self._doubt
             if self._fd >= 0:
                 sync_data(self._fd)
-        except OSError:
+        except OSError as error:
+            self._doubt = error
             self._there.clear()
             raise
         if not self._half_way:
             self._there.clear()
+
+    def told(self) -> None:
+        """Whoever appends knows that the last `sync` failed, and gives its lines again."""
+        self._doubt = None
 
     def close(self) -> None:
         if self._fd >= 0:
