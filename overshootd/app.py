@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from overshootd import memory, proxies
@@ -33,6 +34,7 @@ from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
 from overshootd.sinks.stdout import Output
 from overshootd.sinks.tally import DayTally
+from overshootd.statelock import alone_in
 from overshootd.status import status_line
 from overshootd.systemd import Ending, Notifier, hold_signals, watch_signals
 
@@ -45,6 +47,9 @@ END_SECONDS = 9.0
 STAGE = "OVERSHOOTD_STAGE"
 """A directory on a tmpfs that outlives the process: the spool keeps there what is new (sinks/stage.py). The unit sets
 it; without it all goes to the disk."""
+
+STARTED_SECONDS = 2.0
+"""A predecessor that is about to exit keeps the state directory no longer; systemd is not made to wait for another."""
 
 DISK_SECONDS = 1.0
 JOINS_SECONDS = 0.2
@@ -95,6 +100,8 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         closing.callback(resolver.close)
         disk = Disk()
         closing.push_async_callback(disk.close, DISK_SECONDS)
+        if not await _alone(loaded.state_dir, disk, asked, notifier, log):
+            return _code(asked.result())
         spool = _spool(loaded, disk, log)
         closing.push_async_callback(_close_spool, spool, log)
         await _open_spool(spool, log, needed=any(stream.enabled for stream in loaded.streams.values()))
@@ -150,7 +157,30 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
             watching.cancel()
             counting.cancel()
         notifier.stopping()
-    return AGAIN if asked.result() is Ending.RESTART else OK
+    return _code(asked.result())
+
+
+def _code(ending: Ending) -> int:
+    return AGAIN if ending is Ending.RESTART else OK
+
+
+async def _alone(state_dir: Path, disk: Disk, asked: asyncio.Future[Ending], notifier: Notifier, log: Log) -> bool:
+    """Return once no other daemon has it; False when this one was asked to end before."""
+    taking = asyncio.create_task(alone_in(state_dir, disk.run, log), name="state directory")
+    either: list[asyncio.Future[Any]] = [taking, asked]
+    try:
+        done, _ = await asyncio.wait(either, timeout=STARTED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            notifier.status(f"waiting: another overshootd has {state_dir}")
+            notifier.ready()
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        taking.cancel()
+        await asyncio.wait([taking])
+    if taking.cancelled():
+        return False
+    taking.result()
+    return True
 
 
 def _prompts(loaded: Loaded) -> dict[str, str]:
@@ -198,7 +228,7 @@ def _asked(loop: asyncio.AbstractEventLoop, log: Log) -> asyncio.Future[Ending]:
 
     def on_signal(ending: Ending, name: str) -> None:
         # Set in the signals' thread: also a loop that hangs must not keep the process.
-        _exit_within(END_SECONDS, AGAIN if ending is Ending.RESTART else OK)
+        _exit_within(END_SECONDS, _code(ending))
         loop.call_soon_threadsafe(ask, ending, name)
 
     watch_signals(on_signal)

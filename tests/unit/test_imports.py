@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "ladder": {"contracts", "backoff", "status"},
     "presence": {"contracts", "errors", "ladder", "status", "wishes"},
     "statefile": {"contracts", "errors"},
+    "statelock": {"contracts", "errors", "condition", "statefile"},
     "controls": {"contracts", "errors", "backoff", "condition", "statefile"},
     "meter": {"contracts"},
     "board": set(),
@@ -111,7 +112,7 @@ MAY_IMPORT = {
     },
     "app": {
         *("", "contracts", "errors", "status", "clock", "config", "logs", "systemd", "resume", "resolver", "memory"),
-        *("controls", "board", "groups"),
+        *("controls", "board", "groups", "statelock"),
         *("sinks", "mqtt", "outlets", "outside", "daemon", "pictures", "control"),
     },
     "simulator": {"backoff", "marker"},

@@ -1,0 +1,105 @@
+"""Two daemons with one state directory: the second touches nothing of the first one's, and is there when that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from overshootd.statelock import FILE_NAME, Held, take
+from tests.integration.daemon_bed import Daemon, Json, config, daemon, eventually, simulator
+from tests.integration.test_status_command import overshootd
+
+ENDS_SECONDS = 5.0
+"""For a process that has nothing to end; the API and the sinks would be given longer."""
+
+
+def state_of(folder: Path) -> dict[str, bytes]:
+    """The small files, which a daemon writes when a stream begins or ends, or is ordered something."""
+    names = ("streams.json", "controls.json", FILE_NAME)
+    return {name: (folder / "state" / name).read_bytes() for name in names if (folder / "state" / name).exists()}
+
+
+async def waits(second: Daemon, first: Daemon) -> None:
+    """It has said whom it waits for, and told systemd that it has started."""
+    await eventually(lambda: f"is in use by process {first.process.pid}: stop the other" in second.said(), "who has it")
+    await eventually(lambda: "READY=1" in second.heard(), "READY=1")
+    assert "STATUS=waiting: another overshootd has " in second.heard()
+
+
+def other(folder: Path) -> Path:
+    """A place for the second one's own log."""
+    place = folder / "second"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["with a stream", "without any"])
+async def test_a_second_daemon_ends_no_stream_of_the_first(enabled: bool, media_net: str, tmp_path: Path) -> None:
+    async with simulator(tmp_path, "--advertise", media_net) as gateway:
+        settings = config(tmp_path, gateway.base_url, one={})
+        async with daemon(tmp_path, settings) as first:
+            await first.more_results(1)
+            before = state_of(tmp_path)
+            theirs = config(tmp_path, gateway.base_url, one={"enabled": enabled})
+            async with daemon(other(tmp_path), theirs) as second:
+                await waits(second, first)
+                assert (await asked_pid(tmp_path)) == first.process.pid
+                began = time.monotonic()
+                assert await second.end() == 0
+                assert time.monotonic() - began < ENDS_SECONDS
+                assert "camera" not in second.said()
+                assert second.said().count("is in use by") == 1
+            await first.more_results(2)
+            assert [stream["end_reason"] for stream in await gateway.streams()] == [None]
+            assert state_of(tmp_path) == before
+            assert (await asked_pid(tmp_path)) == first.process.pid
+
+
+async def test_a_second_daemon_goes_on_with_what_a_killed_one_left(media_net: str, tmp_path: Path) -> None:
+    async with simulator(tmp_path, "--advertise", media_net) as gateway:
+        settings = config(tmp_path, gateway.base_url, one={})
+        async with daemon(tmp_path, settings) as first:
+            await first.more_results(1)
+            place = other(tmp_path)
+            async with daemon(place, settings) as second:
+                await waits(second, first)
+                await first.end(signal.SIGKILL)
+                await first.more_results(2)  # of the same file
+                assert "resumed" in second.said()
+                assert (await asked_pid(tmp_path)) == second.process.pid
+                assert len(await gateway.streams()) == 1
+                assert await second.end() == 0
+
+
+async def asked_pid(folder: Path) -> int:
+    """Whose the control socket is."""
+    told: Json = await eventually(lambda: answered(folder), "an answer")
+    return int(told["pid"])
+
+
+async def answered(folder: Path) -> Json:
+    told = await overshootd("status", "-c", folder / "overshootd.yaml", "--json")
+    return dict(json.loads(told.out)) if told.code == 0 else {}
+
+
+# -- the lock
+
+
+async def test_each_directory_is_had_once(tmp_path: Path) -> None:
+    """Two locks of one process are as those of two: flock(2) goes by the open file."""
+    take(tmp_path / "one")
+    take(tmp_path / "other")
+    with pytest.raises(Held, match="is in use by process"):
+        take(tmp_path / "one")
+
+
+async def test_who_has_it_is_told_though_nobody_could_write_who(tmp_path: Path) -> None:
+    take(tmp_path)
+    (tmp_path / FILE_NAME).write_text("")
+    with pytest.raises(Held, match="is in use by another process: stop the other overshootd"):
+        await asyncio.to_thread(take, tmp_path)
