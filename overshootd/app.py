@@ -204,17 +204,12 @@ def _spool(loaded: Loaded, disk: Disk, log: Log) -> Spool:
         loaded.state_dir,
         disk,
         log,
-        sync_seconds=_sync_seconds(loaded),
+        sync_seconds=loaded.sync_seconds,
         max_bytes=loaded.spool.max_mb * 1_000_000,
         max_seconds=loaded.spool.max_days * 86400,
         synced=clock_synced,
         stage_dir=Path(stage) if (stage := os.environ.get(STAGE)) else None,
     )
-
-
-def _sync_seconds(loaded: Loaded) -> float:
-    """The most that any sink's owner wants to lose to a power cut: the spool must not lose more."""
-    return min((sink.sync_seconds for stream in loaded.streams.values() for sink in stream.sinks), default=5.0)
 
 
 def _asked(loop: asyncio.AbstractEventLoop, log: Log) -> asyncio.Future[Ending]:

@@ -15,7 +15,7 @@ from overshootd.config.model import ApiConfig, LimitsConfig, NamedCamera, SpoolC
 from overshootd.config.problem import Problem
 from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
-from overshootd.config.sinks import MqttSink
+from overshootd.config.sinks import SYNC_SECONDS, FileSink, MqttSink
 from overshootd.config.streams import (
     Around,
     Draft,
@@ -67,6 +67,17 @@ class Loaded:
         """The names of the brokers that enabled streams publish to."""
         sinks = [sink for stream in self.streams.values() if stream.enabled for sink in stream.sinks]
         return frozenset(sink.broker for sink in sinks if isinstance(sink, MqttSink))
+
+    @property
+    def sync_seconds(self) -> float:
+        """Seconds of results that a power cut may take of the spool: the fewest that an enabled stream's sink asks for.
+
+        One that keeps nothing on a disk (all but files) asks for none unless it is written there: its default would
+        otherwise undo what is written for a file beside it.
+        """
+        sinks = [sink for stream in self.streams.values() if stream.enabled for sink in stream.sinks]
+        asked = [sink for sink in sinks if isinstance(sink, FileSink) or "sync_seconds" in sink.model_fields_set]
+        return min((sink.sync_seconds for sink in asked), default=SYNC_SECONDS)
 
     @property
     def hopeless(self) -> bool:

@@ -13,11 +13,13 @@ from pydantic_core import PydanticCustomError
 from overshootd.config.pieces import FilePath, Model, SecretRef, Topic
 from overshootd.errors import ConfigError
 
+SYNC_SECONDS = 5.0
+
 
 class SinkBase(Model):
     """What every sink has."""
 
-    sync_seconds: float = Field(default=5.0, ge=0.5, le=60)
+    sync_seconds: float = Field(default=SYNC_SECONDS, ge=0.5, le=60)
     """Seconds within which a record reaches the disk itself; fewer wear an SD card more."""
 
 

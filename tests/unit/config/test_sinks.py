@@ -33,6 +33,53 @@ def the_sink(loaded: Loaded) -> SinkConfig:
     return sink
 
 
+# -- how much of the spool a power cut may take ------------------------------------------------------------------------
+
+FILE = "{type: file, path: /r, sync_seconds: 10}"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ([FILE], 10),
+        ([FILE, "{type: file, path: /q}"], 5),
+        ([FILE, "{type: mqtt, broker: home}", "{type: webhook, url: 'https://h/'}", "{type: stdout}"], 10),
+        ([FILE, "{type: mqtt, broker: home, sync_seconds: 2}"], 2),
+        ([FILE, "{type: mqtt, broker: home, sync_seconds: 5}"], 5),
+        (["{type: mqtt, broker: home, sync_seconds: 20}"], 20),
+        (["{type: mqtt, broker: home}"], 5),
+    ],
+    ids=[
+        "a file's",
+        "the least",
+        "none of what is no file",
+        "what is written",
+        "the default, written",
+        "alone",
+        "none",
+    ],
+)
+def test_the_least_sync_seconds_count_that_anybody_asks_for(
+    load_text: Load, written: list[str], seconds: float
+) -> None:
+    assert sinks(load_text, *written).sync_seconds == seconds
+
+
+def test_sync_seconds_of_a_stream_that_is_disabled_do_not_count(load_text: Load) -> None:
+    more = f"  off:\n    enabled: false\n    sinks: [{{type: file, path: /q, sync_seconds: 1}}]\n{STREAM}"
+    assert load_text(f"{HEAD}{GOOD}    sinks: [{FILE}]\n{more}", KEY).sync_seconds == 10
+
+
+def test_sync_seconds_of_the_defaults_are_written(load_text: Load) -> None:
+    defaults = "defaults: {sinks: [{type: mqtt, broker: home, sync_seconds: 1}]}\n"
+    assert load_text(f"{HEAD}{defaults}{GOOD}    sinks: [{FILE}]\n", KEY).sync_seconds == 1
+
+
+def test_a_stream_that_names_no_sink_writes_a_file(load_text: Load) -> None:
+    one_of_mqtt = f"  m:\n    sinks: [{{type: mqtt, broker: home, sync_seconds: 30}}]\n{STREAM}"
+    assert load_text(f"{HEAD}{GOOD}{one_of_mqtt}", KEY).sync_seconds == 5
+
+
 # -- filled in ---------------------------------------------------------------------------------------------------------
 
 
