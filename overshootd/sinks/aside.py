@@ -3,13 +3,23 @@ cut may follow. Runs in the disk's thread. All functions raise OSError."""
 
 from __future__ import annotations
 
+import os
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from overshootd.sinks.paths import sync_directory
 
 BEYOND = 1_600_000_000_000
 """No spool is as old (2020, in milliseconds): a clock that was never set is no reason to begin at small numbers."""
+
+APART = 1_000_000_000
+"""No spool gives out as many numbers, with a million for each power cut. Where a clock was ahead, several in a row
+begin by the same time."""
+
+KEPT = 3
+"""So many that were set aside stay: a card that fails again and again is not to be filled with them."""
 
 
 def log_of(path: Path) -> Path:
@@ -28,11 +38,13 @@ def being_made(path: Path) -> Path:
 
 def first_number(path: Path) -> int:
     """What `seq` begins after in a new file: 0, but where one was set aside the milliseconds since 1970: beyond all
-    that it gave out. What the clock said when it was last written counts too, for the clock may be wrong now."""
+    that it gave out. What the clock said when it was last written counts too, for the clock may be wrong now, and how
+    many were set aside."""
     earlier = [_milliseconds(aside.stat().st_mtime) for aside in asides(path)]
     if path.exists():
         earlier.append(_milliseconds(path.stat().st_mtime))
-    return max(_milliseconds(time.time()), BEYOND, *earlier) if earlier else 0
+    latest = max(_milliseconds(time.time()), BEYOND, *earlier) if earlier else 0
+    return latest + APART * max(_numbers(path), default=0)
 
 
 def put_in_place(path: Path) -> Path | None:
@@ -56,10 +68,34 @@ def asides(path: Path) -> set[Path]:
     return set(path.parent.glob(f"{path.name}.aside-*"))
 
 
+def delete_surplus(path: Path) -> list[Path]:
+    """Delete what was set aside but the newest KEPT. Returns the names."""
+    surplus, kept = _by_number(path)[:-KEPT], _by_number(path)[-KEPT:]
+    if not surplus:
+        return []
+    # first_number goes by their times; one of a clock that was ahead would be missed.
+    files = [file for aside in (*surplus, kept[0]) for file in (aside, log_of(aside)) if file.exists()]
+    latest = max(file.stat().st_mtime_ns for file in files)
+    os.utime(next(file for file in (kept[0], log_of(kept[0])) if file.exists()), ns=(latest, latest))
+    for aside in surplus:
+        for file in (aside, log_of(aside)):
+            file.unlink(missing_ok=True)
+    return surplus
+
+
+def _by_number(path: Path) -> list[Path]:
+    """Those set aside, the oldest first; of some there is the write-ahead log alone."""
+    return [path.with_name(f"{path.name}.aside-{number}") for number in sorted(set(_numbers(path)))]
+
+
+def _numbers(path: Path) -> Iterator[int]:
+    for aside in asides(path):
+        if found := re.fullmatch(r"\.aside-(\d+)(-wal)?", aside.name.removeprefix(path.name), re.ASCII):
+            yield int(found[1])
+
+
 def _free(path: Path) -> Path:
-    taken = asides(path)
-    names = (path.with_name(f"{path.name}.aside-{number}") for number in range(1, len(taken) + 2))
-    return next(name for name in names if name not in taken and log_of(name) not in taken)
+    return path.with_name(f"{path.name}.aside-{max(_numbers(path), default=0) + 1}")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, SpoolError
-from overshootd.sinks.aside import being_made, first_number, log_of, next_of, put_in_place
+from overshootd.sinks.aside import KEPT, being_made, delete_surplus, first_number, log_of, next_of, put_in_place
 from overshootd.sinks.paths import FILE_MODE, cannot_write, is_hopeless, make_directories
 from overshootd.sinks.tables import NAMES, TABLES, UPGRADES, VERSION
 from overshootd.sinks.wal import Survey, survey
@@ -235,6 +235,8 @@ def _replace(path: Path, why: Exception, salvage: Salvage, log: Log) -> None:
     if not next_of(path).exists():
         _make(path, first, None)
     log.error(f"{path}: {why}: set aside as {put_in_place(path)}, {found}")
+    for aside in delete_surplus(path):
+        log.warning(f"{aside} is deleted: of spools that were set aside the newest {KEPT} are kept")
 
 
 def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> int:
