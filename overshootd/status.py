@@ -99,12 +99,14 @@ class SinkNow:
 @dataclass(frozen=True, slots=True)
 class SpoolNow:
     """What waits on the disk: its bytes and the most that they may be, when the oldest came (seconds since the epoch;
-    None: nothing waits, or the clock was not trusted), and how many records were dropped to make room."""
+    None: nothing waits, or the clock was not trusted), how many records were ever dropped to make room, and why nothing
+    can be stored (empty while it can)."""
 
     bytes: int
     max_bytes: int
     oldest_at: float | None = None
     dropped: int = 0
+    trouble: str = ""
 
 
 @dataclass(slots=True)

@@ -109,6 +109,12 @@ def drop_oldest(connection: Connection, ages: Ages, *, size: float = inf, before
     return sum(map(len, dropped.values())), lacked
 
 
+def count_dropped(connection: Connection, lacked: int) -> None:
+    """For ever: whoever looks next year is to see it."""
+    if lacked:
+        connection.execute("UPDATE main.store SET dropped = dropped + ?", (lacked,))
+
+
 def any_before(connection: Connection, ages: Ages, before: float) -> bool:
     """Whether something came before that, in seconds since the epoch."""
     streams = connection.execute("SELECT id FROM main.streams").fetchall()

@@ -84,12 +84,7 @@ class Database:
     def use(self) -> Iterator[Connection]:
         """What SQLite and the system raise inside becomes SpoolError."""
         try:
-            if self._connection is None:
-                self._connection, self._begun = open_database(self._path, self._salvage, self._log), False
-            if not self._begun:
-                self._begin(self._connection)
-                self._begun = True
-            yield self._connection
+            yield self._opened()
         except sqlite3.ProgrammingError:
             raise  # ours
         except sqlite3.Error as error:
@@ -121,6 +116,23 @@ class Database:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def _opened(self) -> Connection:
+        try:
+            return self._open()
+        except sqlite3.Error as error:
+            if self._connection is None or not _is_broken(error):
+                raise
+            self._drop(self._connection, error)
+            return self._open()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection, self._begun = open_database(self._path, self._salvage, self._log), False
+        if not self._begun:
+            self._begin(self._connection)
+            self._begun = True
+        return self._connection
 
     def _drop(self, connection: Connection, why: sqlite3.Error) -> None:
         self._connection = None
@@ -250,7 +262,7 @@ def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> i
     with closing(sqlite3.connect(new, isolation_level=None, factory=Connection)) as connection:
         for setting in (f"page_size = {PAGE_SIZE}", "journal_mode = OFF", "synchronous = OFF"):
             connection.execute(f"PRAGMA {setting}").fetchall()
-        begin = f"INSERT INTO store VALUES ('', {first}); PRAGMA user_version = {VERSION}"
+        begin = f"INSERT INTO store (boot, seed) VALUES ('', {first}); PRAGMA user_version = {VERSION}"
         connection.executescript(f"BEGIN; {TABLES} {begin}; COMMIT")
         connection.execute("BEGIN")
         count = fill(connection) if fill is not None else 0

@@ -27,7 +27,7 @@ Row = tuple[int, int | None, bytes]
 
 def salvage(damaged: Connection, new: Connection, first: int) -> int:
     """Put into the `new` one, whose tables are empty, what can be read in the other: streams, the cursors of their
-    sinks, records, counts. Every stream goes on beyond seq `first`. Returns how many records.
+    sinks, records, counts, how many were dropped. Every stream goes on beyond seq `first`. Returns how many records.
 
     Raises DatabaseError when the `new` one cannot be written.
     """
@@ -50,6 +50,9 @@ def salvage(damaged: Connection, new: Connection, first: int) -> int:
     for values in _rows(damaged, "SELECT * FROM counts"):
         if all(isinstance(value, int | float) for value in values[2:]):
             new.execute("INSERT OR IGNORE INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    for (dropped,) in _rows(damaged, "SELECT dropped FROM store"):
+        if isinstance(dropped, int):
+            new.execute("UPDATE store SET dropped = ?", (dropped,))
     return found
 
 

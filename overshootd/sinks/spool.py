@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +101,7 @@ class Spool:
         self._syncing = Condition(log, "syncing the spool", time.monotonic)
         self._purging = Condition(log, "deleting from the spool what nobody takes", time.monotonic)
         self._readers: dict[str, _Readers] = {}
+        self._unstored = self._unsynced = ""  # why it could not be done last
         self._heads: dict[str, int] = {}  # the highest seq that was stored, by stream
         self._dirty = asyncio.Event()
         self._items: list[_Item] = []
@@ -134,9 +135,11 @@ class Spool:
                 while await self._disk.run(self._store.tend):
                     pass
             except SpoolError as error:
+                self._unsynced = str(error)
                 self._syncing.bad(str(error))
                 self._dirty.set()
             else:
+                self._unsynced = ""
                 self._syncing.good()
 
     async def append(self, record: Record) -> int:
@@ -155,7 +158,7 @@ class Spool:
     @property
     def now(self) -> SpoolNow:
         """How full it is, for whoever asks."""
-        return self._store.now
+        return replace(self._store.now, trouble=self._unstored or self._unsynced)
 
     def attach(self, stream: str, sinks: Mapping[str, str]) -> list[Cursor]:
         """The cursors of a stream's sinks, all of them, each with its configuration as JSON: one that was there before
@@ -213,7 +216,10 @@ class Spool:
         try:
             results = await self._disk.run(self._store.append_all, [(item.record.stream, item.make) for item in items])
         except Exception as error:  # noqa: BLE001  # it is raised where each is awaited
+            self._unstored = str(error)
             results = [error] * len(items)
+        else:
+            self._unstored = ""
         for item, result in zip(items, results, strict=True):
             if isinstance(result, int):
                 self._dirty.set()

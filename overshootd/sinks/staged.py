@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overshootd.sinks.database import Connection, connect, transaction
+from overshootd.sinks.database import Connection, DatabaseError, connect, transaction
 from overshootd.sinks.places import row_of
 from overshootd.sinks.tables import SEQ_BITS, VERSION
 
@@ -29,9 +29,10 @@ def read(path: Path, boot: str) -> Staged | None:
     if not path.exists():
         return None
     with closing(connect(path)) as stage:
-        if stage.execute("PRAGMA user_version").fetchone() != (VERSION,):
-            return None
-        if stage.execute("SELECT boot FROM store").fetchone() != (boot,):
+        (version,) = stage.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):  # 0: it was never complete. Whoever replaces overshootd ends it before
+            raise DatabaseError(f"made by another overshootd (version {version}, this one knows {VERSION})")
+        if not version or stage.execute("SELECT boot FROM store").fetchone() != (boot,):
             return None
         return Staged(
             stage.execute("SELECT id, name, seq FROM streams").fetchall(),

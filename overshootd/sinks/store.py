@@ -4,7 +4,8 @@ What is written seldom, and why that is enough:
 
 - `seq` costs an append nothing: the highest number is the last record's, and `streams.seq` is brought up to it only
   when records are deleted. A power cut may take the last records although a sink has seen their numbers: therefore the
-  first start in another boot, when there was no orderly end, rounds every stream's number up to the next million.
+  first start in another boot, when there was no orderly end, rounds every stream's number up to the next million, and
+  so does one that finds the end of what was written torn.
 - Cursors move once in `sync_seconds`, and delivered records are deleted by the hundred.
 - Records that come together are one commit.
 - With a stage (stage.py) a record is written here only if at a sync of the disk some sink still lacks it.
@@ -23,7 +24,7 @@ from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
 from overshootd.sinks import stage
-from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, drop_oldest, used
+from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, count_dropped, drop_oldest, used
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
 from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
 from overshootd.sinks.progress import Progress
@@ -124,7 +125,8 @@ class Store:
                 self._unstage(connection, None)
             self._make_room(connection)
             streams = [self._stream(connection, name) for name, _ in items]  # a new one is synced: not within
-            return self._write(connection, lambda _: self._append_all(connection, streams, [make for _, make in items]))
+            makes, heads = [make for _, make in items], {stream.id: stream.head for stream in streams}
+            return self._staging.write(connection, lambda _: self._append_all(connection, streams, heads, makes))
 
     def read(self, name: str, after: int, upto: int | None, rows: int, size: int) -> list[tuple[int, bytes]]:
         """The first records after seq `after`, up to and with `upto` (None: all): at most `rows`, and at most `size`
@@ -150,7 +152,7 @@ class Store:
             if has != place.has:
                 place = replace(place, has=has)
                 id = self._stream(connection, name).id
-                self._write(connection, lambda hot: put_place(hot, id, sink, place))
+                self._staging.write(connection, lambda hot: put_place(hot, id, sink, place))
                 self._places[name][sink] = place
 
     def purge(self, name: str) -> bool:
@@ -192,7 +194,7 @@ class Store:
     def within(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, done in one transaction: all of it or, when it raises, nothing."""
         with self._use() as connection:
-            return self._write(connection, function)
+            return self._staging.write(connection, function)
 
     def tend(self) -> bool:
         """Drop what is too old, and make a file small that is nearly empty. Nothing is written where neither is. True
@@ -227,33 +229,25 @@ class Store:
             connection.execute("UPDATE store SET boot = ''")
             self._database.close()
 
-    def _write(self, connection: Connection, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, done in one transaction that concerns only what may be staged."""
-        staged = self._staging.is_on(connection)
-        try:
-            return self._staging.write(connection, work)
-        finally:
-            if staged and not self._staging.is_on(connection):
-                self._streams.clear()  # what was not committed has taken numbers
-
     def _append_all(
-        self, connection: Connection, streams: Sequence[Stream], makes: Sequence[Make]
+        self, connection: Connection, streams: Sequence[Stream], heads: Mapping[int, int], makes: Sequence[Make]
     ) -> list[int | Exception]:
         at = self._wall()
+        for stream in streams:
+            stream.head = heads[stream.id]  # where a stage fails it is done once more
         done = [
             _insert(connection, stream, make, None if at is None else int(at))
             for stream, make in zip(streams, makes, strict=True)
         ]
         if self._staging.is_on(connection):  # where records come and go, the last one's number does not stay
-            heads = {stream.id: stream.head for stream in streams}
             update = f"UPDATE {connection.hot}.streams SET seq = ? WHERE id = ?"
-            connection.executemany(update, [(head, id) for id, head in heads.items()])
+            connection.executemany(update, {(stream.head, stream.id) for stream in streams})
             self._staging.came(len(done))
         return done
 
     def _drop_delivered(self, connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
         if self._staging.is_on(connection):
-            self._write(connection, lambda _: stage.drop_delivered(connection, stream, sinks))
+            self._staging.write(connection, lambda _: stage.drop_delivered(connection, stream, sinks))
 
     def _unstage(self, connection: Connection, heads: Mapping[str, int] | None) -> None:
         """Bring to the spool what is staged up to `heads` and some sink lacks."""
@@ -279,6 +273,7 @@ class Store:
                 break
             with transaction(connection):
                 dropped, lacked = drop_oldest(connection, self._ages, size=size - most + SLACK * most)
+                count_dropped(connection, lacked)
             self._count(
                 lacked, f"{most / 1e6:g} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
             )
@@ -293,6 +288,7 @@ class Store:
                 return False
             with transaction(connection):
                 _, lacked = drop_oldest(connection, self._ages, before=at)
+                count_dropped(connection, lacked)
             days = self._bounds.max_seconds / 86400
             self._count(lacked, f"some are older than {days:g} days (spool.max_days) and dropped undelivered")
         return True
@@ -300,8 +296,8 @@ class Store:
     def _count(self, lacked: int, why: str) -> None:
         if lacked:
             self._dropped_at = time.monotonic()
-            self._full.bad(why)
             self.now = replace(self.now, dropped=self.now.dropped + lacked)
+            self._full.bad(why, dropped=self.now.dropped)
 
     def _forget(self, connection: Connection, name: str) -> None:
         stream = self._stream(connection, name)
@@ -342,24 +338,23 @@ class Store:
             raise
 
     def _begin(self, connection: Connection) -> None:
-        (was,) = connection.execute("SELECT boot FROM store").fetchone()
+        was, dropped = connection.execute("SELECT boot, dropped FROM store").fetchone()
         boot, _, place = was.partition("@")
+        self.now = replace(self.now, dropped=dropped)
         self._streams.clear()
+        cut = self._database.survey().cut if boot else 0
         found = self._staging.take_over(connection, place if boot == self._boot else "")
         if boot == self._boot and not found:
             self._log.error(f"{place} is gone, and with it what was new when overshootd ended: keep its directory")
-        if boot and (boot != self._boot or not found):
-            self._tell_cut()
+        if cut:
+            self._log.warning(f"the end of the spool was torn: {cut} bytes were not whole and are cut off")
+        if boot and (boot != self._boot or not found or cut):
             with transaction(connection):
                 self._jump(connection)
         if was != self._boot:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
         self._staging.begin(connection)
         self._database.sync()
-
-    def _tell_cut(self) -> None:
-        if cut := self._database.survey().cut:
-            self._log.warning(f"a power cut tore the end of the spool: {cut} bytes were not whole and are cut off")
 
     def _jump(self, connection: Connection) -> None:
         for (name,) in connection.execute("SELECT name FROM main.streams").fetchall():

@@ -61,10 +61,10 @@ def test_what_was_stored_when_the_process_was_killed_is_there_and_the_numbers_go
     assert len({line["uid"] for line in lines}) == len(lines)
 
 
-async def everything(state_dir: Path, stream: str = "yard") -> list[dict[str, Any]]:
+async def everything(state_dir: Path, stream: str = "yard", stage_dir: Path | None = None) -> list[dict[str, Any]]:
     """What a new sink is given."""
     disk = Disk()
-    spool = Spool(state_dir, disk, RememberingLog())
+    spool = Spool(state_dir, disk, RememberingLog(), stage_dir=stage_dir)
     [cursor] = spool.attach(stream, {"test": ""})
     await cursor.attach()
     found: list[bytes] = []
