@@ -25,9 +25,9 @@ class Broker(Protocol):
     async def publish(self, messages: Sequence[Message], *, backlog: bool = False) -> None:
         """Return when the broker has acknowledged all of them.
 
-        A `backlog` gets no more of the link than leaves a live message its place within a second. Raises Unreachable
-        while there is no connection or when it is lost meanwhile: any of them may have arrived. Raises Transient when
-        the broker takes them not.
+        A `backlog` gets no more of the link than leaves a live message its place within a second. Until the first
+        attempt to connect has ended, it waits. Raises Unreachable while there is no connection or when it is lost
+        meanwhile: any of them may have arrived. Raises Transient when the broker takes them not.
         """
 
     def keep(self, topic: str, payload: bytes) -> None:

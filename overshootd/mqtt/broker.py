@@ -70,6 +70,7 @@ class Broker:
         self._handlers: dict[str, Handler] = {self._topics.state: self._state_heard}
         self._closed_on: bytes | None = None  # the message by itself at which the broker closed the connection last
         self._connection: Connection | None = None
+        self._tried = asyncio.Event()  # the first attempt has ended: before, there is nothing to tell
         self._closing = False
         self._live = Lane(config.in_flight)
         self._backlog = Lane(config.in_flight, paced=True)
@@ -82,6 +83,7 @@ class Broker:
     # -- what others publish and hear
 
     async def publish(self, messages: Sequence[Message], *, backlog: bool = False) -> None:
+        await self._tried.wait()
         if (connection := self._connection) is None:
             raise Unreachable(f"no connection to broker {self._name}" + (f": {why}" if (why := self.state.why) else ""))
         try:
@@ -184,6 +186,7 @@ class Broker:
 
     def _found(self, connection: Connection) -> None:
         self._connection = connection
+        self._tried.set()
         self.state.connected, self.state.why, self.state.since = True, "", self._clock()
         self.state.connections += 1
         self._works.good()
@@ -196,6 +199,7 @@ class Broker:
         if was_connected or self.state.since is None:
             self.state.since = self._clock()
         self.state.why = str(error)
+        self._tried.set()
         self._works.bad(str(error))
         if not was_connected:
             self._dialect.failed(error)

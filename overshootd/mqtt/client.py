@@ -27,7 +27,7 @@ from overshootd.mqtt.apart import apart
 from overshootd.mqtt.reasons import Closed, TooLarge, of_certificate, of_connect, of_end, of_publication, of_silence
 
 CONNECT_SECONDS = 15.0
-"""For the resolver, TCP, TLS and the broker's answer together; paho gives the socket 5 s for each of its steps."""
+"""For files, the resolver, TCP, TLS and the answer together; paho gives the socket 5 s for each of its steps."""
 
 FAREWELL_SECONDS = 0.5
 
@@ -290,9 +290,9 @@ async def connected(link: Link) -> AsyncIterator[Connection]:
 
     Raises Unreachable, Refused, Unsupported, NoAnswer or Transient when there is none.
     """
-    client = _Client(link, await apart(link.tls) if link.tls else None)
     with _translated(link.url):
         async with asyncio.timeout(CONNECT_SECONDS):
+            client = _Client(link, await apart(link.tls) if link.tls else None)
             await client.connect(link.keepalive)
     connection = Connection(client)
     try:

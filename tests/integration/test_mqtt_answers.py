@@ -14,8 +14,9 @@ from overshootd.backoff import Backoff
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Message
-from overshootd.errors import Refused
+from overshootd.errors import Refused, Unreachable
 from overshootd.mqtt import broker as module
+from overshootd.mqtt import client
 from overshootd.mqtt.reasons import TooLarge
 from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import mosquitto
@@ -61,6 +62,34 @@ async def test_a_wrong_password_is_told_and_once_mended_it_works(
             words["password"] = "right"  # it is read again at each connection
             await until(lambda: broker.state.connected, "a connection")
     assert "right" not in "".join(log.lines) and "wrong" not in "".join(log.lines)
+
+
+async def test_until_the_first_answer_whoever_publishes_waits_without_a_word(log: RememberingLog) -> None:
+    async with (
+        scripted(lambda _: b"") as server,
+        running(made(f"mqtt://127.0.0.1:{server.port}", log, version="3.1.1")) as broker,
+    ):
+        publishing = asyncio.create_task(broker.publish([Message("a", b"")]))
+        await until(lambda: bool(server.versions), "an attempt under way")
+        assert (publishing.done(), log.lines) == (False, [])
+        assert server.writer is not None
+        server.writer.write(b"\x20\x02\x00\x00")
+        await until(lambda: len(server.waiting) == 2, "what is published, and that we are there")
+        server.acknowledge()
+        await bounded(publishing)
+
+
+async def test_a_first_answer_that_does_not_come_is_told_after_its_bound(
+    log: RememberingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.2)
+    async with (
+        scripted(lambda _: b"") as server,
+        running(made(f"mqtt://127.0.0.1:{server.port}", log)) as broker,
+    ):
+        with pytest.raises(Unreachable, match="no answer"):
+            await bounded(broker.publish([Message("a", b"")]))
+    assert len(log.lines) == 1
 
 
 async def test_a_denied_topic_is_told_and_harms_no_other(tmp_path: Path, log: RememberingLog) -> None:

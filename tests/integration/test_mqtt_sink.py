@@ -10,12 +10,13 @@ import pytest
 
 from overshootd.config.sinks import MqttSink as MqttSinkConfig
 from overshootd.errors import Unreachable
+from overshootd.mqtt import kept
 from overshootd.mqtt.broker import Broker
 from overshootd.sinks.mqtt import MqttSink
 from overshootd.sinks.record import encode
 from tests.integration.announce_bed import Listener, listening
 from tests.integration.mosquitto import Mosquitto, mosquitto
-from tests.integration.mqtt_bed import connected, made, url
+from tests.integration.mqtt_bed import connected, made, running, url
 from tests.integration.sink_lab import record
 from tests.remembering import RememberingLog
 
@@ -66,6 +67,7 @@ async def test_the_newest_result_is_retained(broker: Broker, server: Mosquitto, 
 async def test_a_backlog_puts_nothing_older_in_its_place(broker: Broker, listener: Listener) -> None:
     ours = sink(broker)
     await ours.deliver([line(9)])
+    await listener.hears(LAST, line(9))
     await ours.deliver([line(1), line(2)], backlog=True)
     await ours.deliver([line(10)])
     await listener.hears(LAST, line(10))
@@ -78,6 +80,18 @@ async def test_what_a_backlog_ends_with_is_retained_when_nothing_newer_came(brok
     await listener.hears(LAST, line(2))
 
 
+async def test_of_results_in_quick_succession_few_are_retained(
+    server: Mosquitto, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "REST_SECONDS", 1.0)
+    async with connected(url(server), RememberingLog()) as broker:
+        ours = sink(broker)
+        for seq in range(1, 41):
+            await ours.deliver([line(seq)])
+        await listener.hears(LAST, line(40))
+    assert listener.counts[LAST] < 5
+
+
 async def test_without_a_topic_for_it_nothing_is_retained(broker: Broker, listener: Listener) -> None:
     await sink(broker, last="").deliver([line(1)])
     await listener.hears(RESULT, line(1))
@@ -85,9 +99,9 @@ async def test_without_a_topic_for_it_nothing_is_retained(broker: Broker, listen
 
 
 async def test_it_fails_while_the_broker_is_away() -> None:
-    away = sink(made("mqtt://127.0.0.1:1", RememberingLog()))
-    with pytest.raises(Unreachable):
-        await away.deliver([line(1)])
+    async with running(made("mqtt://127.0.0.1:1", RememberingLog())) as away:
+        with pytest.raises(Unreachable):
+            await sink(away).deliver([line(1)])
 
 
 async def test_its_name_tells_broker_and_topic(broker: Broker) -> None:
