@@ -18,7 +18,8 @@ SCHEMA = 1
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
     """What the daemon knows of itself. `started` in monotonic seconds, memory in MB of 2**20 bytes; a limit of None is
-    none. `today`, `sinks` and `paused`: what each stream has today, to whom its records go, and who is paused."""
+    none. `today`, `sinks` and `paused`: what each stream has today, to whom its records go (also of a stream that is
+    configured no more), and who is paused."""
 
     version: str
     pid: int
@@ -69,6 +70,7 @@ def report(states: Mapping[str, StreamState], facts: DaemonFacts, *, now: float,
         "credits_remaining_cents": _credits(states),
         "cameras": {name: {"state": camera.state, "why": camera.why} for name, camera in facts.cameras.items()},
         "streams": {name: {**_stream(state, now, wall), **_kept(name, facts)} for name, state in states.items()},
+        "removed_streams": {name: {"sinks": _sinks(name, facts)} for name in facts.sinks if name not in states},
     }
 
 
@@ -111,8 +113,12 @@ def _kept(name: str, facts: DaemonFacts) -> Json:
             "received": count.received,
             "due": round(count.due, 1),
         },
-        "sinks": [{"name": sink.name, "waiting": sink.waiting, "why": sink.why} for sink in facts.sinks.get(name, ())],
+        "sinks": _sinks(name, facts),
     }
+
+
+def _sinks(name: str, facts: DaemonFacts) -> list[Json]:
+    return [{"name": sink.name, "waiting": sink.waiting, "why": sink.why} for sink in facts.sinks.get(name, ())]
 
 
 def _spool(spool: SpoolNow) -> Json:
@@ -121,6 +127,7 @@ def _spool(spool: SpoolNow) -> Json:
         "max_bytes": spool.max_bytes,
         "dropped": spool.dropped,
         "oldest_at": None if spool.oldest_at is None else timestamp(spool.oldest_at),
+        "trouble": spool.trouble,
     }
 
 

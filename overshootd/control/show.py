@@ -27,6 +27,7 @@ def text(report: Json, width: int, zone: tzinfo | None = None) -> str:
     parts += [_stream(name, stream, zone) for name, stream in report["streams"].items()]
     if not report["streams"]:
         parts.append([("", "No stream is configured.")])
+    parts += _removed(report["removed_streams"])
     return "\n\n".join("\n".join(line for row in part for line in _row(*row, columns)) for part in parts) + "\n"
 
 
@@ -108,8 +109,9 @@ def _board(report: Json) -> list[Row]:
 
 
 def _spool(spool: Json) -> str:
-    dropped = f"; {spool['dropped']} records were dropped to make room" if spool["dropped"] else ""
-    return f"{size(spool['bytes'])} of {size(spool['max_bytes'])}{dropped}"
+    dropped = f"; {spool['dropped']} records were dropped undelivered so far" if spool["dropped"] else ""
+    trouble = f"; trouble: {spool['trouble']}" if spool["trouble"] else ""
+    return f"{size(spool['bytes'])} of {size(spool['max_bytes'])}{dropped}{trouble}"
 
 
 def _broker(broker: Json) -> str:
@@ -152,6 +154,13 @@ def _stream(name: str, stream: Json, zone: tzinfo | None) -> list[Row]:
         *_sinks(stream["sinks"]),
         *(("note", note) for note in stream["notes"]),
     ]
+
+
+def _removed(streams: Mapping[str, Json]) -> Iterator[list[Row]]:
+    """Those of which something waits."""
+    for name, stream in streams.items():
+        if waiting := [*_sinks(stream["sinks"])]:
+            yield [("", f"{name} (removed from the configuration)"), *waiting]
 
 
 def _because(of: Json) -> str:

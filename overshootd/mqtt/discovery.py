@@ -155,6 +155,16 @@ def _of_device(topics: Topics, board: Board) -> Iterator[Entity]:
         },
     )
     yield (
+        "device:spool",
+        {
+            "p": "binary_sensor",
+            "name": "spool",
+            "device_class": "problem",
+            "value_template": _any("spool", "trouble"),
+            **common,
+        },
+    )
+    yield (
         "device:clock_synced",
         {"p": "binary_sensor", "name": "clock synced", "value_template": _on_off("clock_synced"), **common},
     )
@@ -275,6 +285,11 @@ def _with_stream(topics: Topics, stream: AnnouncedStream) -> dict[str, Any]:
 
 def _on_off(*path: str) -> str:
     return _template(path, "'ON' if v is true else 'OFF' if v is false else none")
+
+
+def _any(*path: str) -> str:
+    """Whether a text says something."""
+    return _template(path, "('ON' if v else 'OFF') if v is string else none")
 
 
 def _number(*path: str) -> str:

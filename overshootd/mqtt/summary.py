@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from overshootd.mqtt.discovery import Board
@@ -15,8 +16,12 @@ SCHEMA = 1
 LONGEST_WHY = 300
 """Characters of a reason. An error of FFmpeg's may have pages."""
 
+MOST_SINKS = 10
+"""Sinks of a stream that are told, those in trouble first; and removed streams. `overshootd status` has all."""
+
 OF_STREAM = ("state", "why", "results", "last_result_at")
 OF_CAMERA = ("state", "why")
+OF_SINK = ("name", "waiting", "why")
 OF_TODAY = ("seconds", "cents", "bytes_up", "bytes_down", "received", "due")
 
 
@@ -33,7 +38,14 @@ def summary(report: Json, trouble: Trouble | None, redact: Callable[[str], str])
     said = {
         "schema": SCHEMA,
         **{key: report.get(key) for key in ("at", "version", "device", "uptime_seconds", "clock_synced")},
-        "streams": {name: _part(stream, OF_STREAM) for name, stream in _map(report, "streams").items()},
+        "streams": {
+            name: {**_part(stream, OF_STREAM), "sinks": _sinks(stream)}
+            for name, stream in _map(report, "streams").items()
+        },
+        "removed_streams": {
+            name: {"sinks": _sinks(stream)}
+            for name, stream in islice(_map(report, "removed_streams").items(), MOST_SINKS)
+        },
         "cameras": {name: _part(camera, OF_CAMERA) for name, camera in _map(report, "cameras").items()},
         "last_error": None if trouble is None else trouble._asdict(),
         "today": _today(_map(report, "streams")),
@@ -59,7 +71,14 @@ def essence(said: Json) -> Hashable:
     states = [
         (kind, name, part["state"], part["why"]) for kind in ("streams", "cameras") for name, part in said[kind].items()
     ]
-    return (tuple(states), said["clock_synced"], _map(said, "board").get("undervoltage"), said["version"])
+    sinks = [
+        (name, sink["name"], sink["why"])
+        for kind in ("streams", "removed_streams")
+        for name, stream in said[kind].items()
+        for sink in stream["sinks"]
+    ]
+    device = (said["clock_synced"], _map(said, "board").get("undervoltage"), said["version"])
+    return (tuple(states), tuple(sinks), device, _map(said, "spool").get("trouble"))
 
 
 def available(report: Json, stream: str) -> bool:
@@ -74,6 +93,12 @@ def board_of(report: Json, before: Board) -> Board:
         before.temperature or board.get("temperature_celsius") is not None,
         before.undervoltage or board.get("undervoltage") is not None,
     )
+
+
+def _sinks(stream: Json) -> list[dict[str, Any]]:
+    found = stream.get("sinks")
+    parts = [_part(sink, OF_SINK) for sink in found] if isinstance(found, list) else []
+    return sorted(parts, key=lambda sink: not sink["why"])[:MOST_SINKS]
 
 
 def _today(streams: Json) -> Json:

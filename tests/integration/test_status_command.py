@@ -71,7 +71,10 @@ async def daemon(state_dir: Path) -> AsyncIterator[Path]:
         spool=lambda: SpoolNow(2_000_000, 10**9),
         brokers=lambda: {"home": BrokerState(True)},
         today=lambda: {"front-door": Count(3600.0, 72.0, 10**6, 10**5, 1790, 1800.0)},
-        sinks=lambda: {"front-door": [SinkNow("mqtt:home:t", 12, "not connected")]},
+        sinks=lambda: {
+            "front-door": [SinkNow("mqtt:home:t", 12, "not connected")],
+            "shed": [SinkNow("mqtt:home:s", 7, "not connected")],
+        },
         paused=lambda: {"garage"},
     )
     path = state_dir / "control.sock"
@@ -119,6 +122,7 @@ async def test_it_says_what_the_daemon_and_its_streams_do(tmp_path: Path) -> Non
         "  home          connected\n",
         "  note          the token for publishing expires in 3 days\n",
         "garage\n  state         waiting: 503 for *** (a pause is asked for)\n",
+        "shed (removed from the configuration)\n  waits         7 records for mqtt:home:s: not connected\n",
     ):
         assert words in told.out
 
@@ -144,7 +148,7 @@ def keys(value: object, path: Sequence[str] = ()) -> set[str]:
         return {".".join(path)}.union(*(keys(inner, path) for inner in value if isinstance(inner, dict)))
     if not isinstance(value, dict) or not value:
         return {".".join(path)}
-    named = path in (["cameras"], ["streams"], ["brokers"])
+    named = path in (["cameras"], ["streams"], ["removed_streams"], ["brokers"])
     return {found for key, inner in value.items() for found in keys(inner, [*path, "NAME" if named else key])}
 
 

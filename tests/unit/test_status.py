@@ -122,7 +122,7 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
         paths=PathState(2, NOW - 30.0, "eth0 is now wlan0"),
         cameras={"yard": CameraNow("lost", "gone")},
         brokers={"home": BrokerState(False, "refused", NOW - 9.0)},
-        spool=SpoolNow(1000, 2000, WALL - 60.0, 3),
+        spool=SpoolNow(1000, 2000, WALL - 60.0, 3, "disk full"),
         board=Board(48.3, False, True, 5_000_000),
     )
     assert report({}, facts, now=NOW, wall=WALL) == {
@@ -136,14 +136,27 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
         "clock_synced": True,
         "network": {"changes": 2, "changed_seconds_ago": 30.0, "what": "eth0 is now wlan0"},
         "memory": {"used_mb": 142.2, "limit_mb": 300.0},
-        "spool": {"bytes": 1000, "max_bytes": 2000, "dropped": 3, "oldest_at": "2027-01-15T07:59:00.000Z"},
+        "spool": {
+            "bytes": 1000,
+            "max_bytes": 2000,
+            "dropped": 3,
+            "oldest_at": "2027-01-15T07:59:00.000Z",
+            "trouble": "disk full",
+        },
         "brokers": {"home": {"connected": False, "why": "refused", "seconds": 9.0}},
         "board": {"temperature_celsius": 48.3, "undervoltage": False, "undervoltage_since_boot": True},
         "disk_free_bytes": 5_000_000,
         "credits_remaining_cents": None,
         "cameras": {"yard": {"state": "lost", "why": "gone"}},
         "streams": {},
+        "removed_streams": {},
     }
+
+
+def test_what_waits_of_a_stream_that_is_configured_no_more_is_reported() -> None:
+    facts = replace(FACTS, sinks={"a": [], "gone": [SinkNow("mqtt:home:t", 12, "not connected")]})
+    waiting = {"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}
+    assert report({"a": live()}, facts, now=NOW, wall=WALL)["removed_streams"] == {"gone": {"sinks": [waiting]}}
 
 
 def test_what_a_stream_has_today_and_who_waits_for_whom_is_reported() -> None:
@@ -206,7 +219,7 @@ def test_the_text_says_what_the_board_and_the_disk_tell() -> None:
         "  temperature   49 °C",
         "  supply        too weak now: a better one, or a shorter cable, is needed",
         "  disk          12 GB free",
-        "  spool         2.0 MB of 1.0 GB; 7 records were dropped to make room",
+        "  spool         2.0 MB of 1.0 GB; 7 records were dropped undelivered so far",
         "  credits       $5.12 left",
     ]
 
@@ -237,6 +250,21 @@ def test_the_text_says_what_a_stream_has_today_and_who_is_behind() -> None:
     )
     assert shown({"a": live(notes=())}, 110, facts).splitlines()[-2:] == [
         "  today         1 h for $0.72, 1790 of 1800 results, 7.3 MB up, 900 kB down",
+        "  waits         12 records for mqtt:home:t: not connected",
+    ]
+
+
+def test_the_text_says_why_the_spool_stores_nothing() -> None:
+    facts = replace(FACTS, spool=SpoolNow(2_000_000, 10**9, trouble="disk full"))
+    assert "  spool         2.0 MB of 1.0 GB; trouble: disk full\n" in shown({}, facts=facts)
+
+
+def test_the_text_says_last_what_waits_of_streams_that_are_configured_no_more() -> None:
+    nothing, some = SinkNow("file:/r.jsonl", 0), SinkNow("mqtt:home:t", 12, "not connected")
+    facts = replace(FACTS, sinks={"gone": [nothing, some], "done": [nothing]})
+    assert shown({"a": live()}, 110, facts).splitlines()[-3:] == [
+        "",
+        "gone (removed from the configuration)",
         "  waits         12 records for mqtt:home:t: not connected",
     ]
 

@@ -86,6 +86,7 @@ STATUS = json.dumps(
         "clock_synced": False,
         "board": {"temperature_celsius": 61.5, "undervoltage": True},
         "disk_free_bytes": 1_234_567_890,
+        "spool": {"bytes": 5, "trouble": "disk full"},
         "streams": {"stream-0": {"state": "waiting", "why": "no answer", "results": 7}},
     }
 ).encode()
@@ -184,11 +185,16 @@ def test_diagnostics_come_out_of_the_status() -> None:
         "sensor:device:temperature": "61.5",
         "binary_sensor:device:undervoltage": "ON",
         "sensor:device:disk_free": "1234.6",
+        "binary_sensor:device:spool": "ON",
         "binary_sensor:device:clock_synced": "OFF",
         "sensor:device:version": "1.0",
     }
     assert {entity["entity_category"] for entity in entities.values()} == {"diagnostic"}
     assert all(state(entity, b"{}") is None for entity in entities.values())
+
+
+def test_a_spool_that_stores_is_no_problem() -> None:
+    assert state(told()["binary_sensor:device:spool"], b'{"spool": {"trouble": ""}}') == "OFF"
 
 
 def test_what_the_board_does_not_tell_is_not_shown() -> None:

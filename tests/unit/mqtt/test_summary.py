@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overshootd.mqtt.discovery import Board
-from overshootd.mqtt.summary import LONGEST_WHY, Trouble, available, board_of, essence, newest, summary
+from overshootd.mqtt.summary import LONGEST_WHY, MOST_SINKS, Trouble, available, board_of, essence, newest, summary
 
 REPORT: dict[str, Any] = {
     "at": "2026-07-27T10:15:00.000Z",
@@ -49,7 +49,21 @@ def test_streams_are_told_shortly() -> None:
         "why": "no answer",
         "results": 0,
         "last_result_at": None,
+        "sinks": [],
     }
+
+
+def test_what_waits_for_sinks_is_told_also_of_removed_streams() -> None:
+    sinks = [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}]
+    said = told(of_door(sinks=sinks) | {"removed_streams": {"shed": {"sinks": sinks}}})
+    assert said["streams"]["door"]["sinks"] == sinks == said["removed_streams"]["shed"]["sinks"]
+
+
+def test_of_very_many_sinks_those_in_trouble_are_told() -> None:
+    sinks = [{"name": f"file:/{n}", "waiting": n, "why": "disk full" if n == 90 else ""} for n in range(100)]
+    said = told(of_door(sinks=sinks) | {"removed_streams": {str(n): {} for n in range(100)}})
+    assert [sink["waiting"] for sink in said["streams"]["door"]["sinks"]] == [90, *range(MOST_SINKS - 1)]
+    assert len(said["removed_streams"]) == MOST_SINKS
 
 
 def test_a_reason_of_pages_is_cut() -> None:
@@ -75,9 +89,13 @@ def test_secrets_are_masked_in_all_of_it() -> None:
     assert "hunter2" not in json.dumps(summary(report, trouble, lambda text: text.replace("hunter2", "***")))
 
 
-def test_a_change_of_state_reason_clock_or_voltage_is_told_at_once() -> None:
+def test_a_change_of_state_reason_sink_spool_clock_or_voltage_is_told_at_once() -> None:
+    failing = [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}]
     before = essence(told(REPORT))
     for other in (
+        of_door(sinks=failing),
+        but(removed_streams={"shed": {"sinks": failing}}),
+        but(spool={"trouble": "disk full"}),
         of_door(state="waiting"),
         of_door(why="no answer"),
         but(cameras={"yard": {"state": "lost", "why": "gone"}}),
@@ -89,14 +107,15 @@ def test_a_change_of_state_reason_clock_or_voltage_is_told_at_once() -> None:
 
 
 def test_numbers_that_move_all_the_time_are_told_with_the_next_change() -> None:
-    moving = of_door(results=8, last_result_at="2026-07-27T10:16:00.000Z") | {
+    sinks = [[{"name": "mqtt:home:t", "waiting": waiting, "why": "not connected"}] for waiting in (12, 13)]
+    moving = of_door(results=8, last_result_at="2026-07-27T10:16:00.000Z", sinks=sinks[1]) | {
         "at": "2026-07-27T10:16:00.000Z",
         "uptime_seconds": 72.5,
         "board": {"temperature_celsius": 51.0},
         "disk_free_bytes": 7,
         "spool": {"bytes": 5},
     }
-    assert essence(told(moving)) == essence(told(REPORT))
+    assert essence(told(moving)) == essence(told(of_door(sinks=sinks[0])))
 
 
 def test_the_newest_trouble_is_remembered_after_it_has_passed() -> None:
@@ -121,7 +140,11 @@ def test_a_thermometer_that_fails_for_a_moment_stays() -> None:
     assert board_of(but(board={"temperature_celsius": None}), board) == board
 
 
-@given(st.dictionaries(st.sampled_from(["streams", "cameras", "board", "disk", "at"]), st.none() | st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["streams", "removed_streams", "cameras", "board", "spool", "at"]), st.none() | st.text()
+    )
+)
 def test_a_report_with_parts_missing_is_told_all_the_same(report: dict[str, Any]) -> None:
     said = summary(report, newest(None, report, {}), same)
     assert said["streams"] == {} and essence(said) is not None
