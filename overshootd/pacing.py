@@ -48,6 +48,13 @@ def period(processing: FrameProcessing | ClipProcessing) -> float:
     return processing.interval_seconds
 
 
+def results_due(processing: FrameProcessing | ClipProcessing, seconds: float) -> int:
+    """How many results a stream of that age was asked for. The first frame is looked at when it comes, a clip when it
+    is whole."""
+    first = processing.clip_length_seconds if isinstance(processing, ClipProcessing) else 0.0
+    return max(math.floor((seconds - first) / period(processing)) + 1, 0)
+
+
 def need(processing: FrameProcessing | ClipProcessing, publish: PublishConfig) -> CaptureNeed:
     """What to ask of a camera before its format is known."""
     return CaptureNeed(rate(processing, publish), *(publish.size or BOX))

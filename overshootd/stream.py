@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from overshootd.backoff import NETWORK
@@ -33,7 +34,7 @@ from overshootd.controls import Control
 from overshootd.errors import CameraEnded, CameraLost, Congested, NotOurs, Permanent, Refused, StreamGone, Transient
 from overshootd.groups import TaskGroup
 from overshootd.meter import Meter
-from overshootd.pacing import Pacer, period, plan, rate
+from overshootd.pacing import Pacer, period, plan, rate, results_due
 from overshootd.presence import Presence
 from overshootd.records import Records
 from overshootd.route import Kind, Routes
@@ -82,7 +83,7 @@ async def attempt(parts: Parts) -> NoReturn:
     except BaseException:
         await publisher.close()
         raise
-    meter = Meter(parts.tally, parts.name, period(parts.config.processing))
+    meter = Meter(parts.tally, parts.name, partial(results_due, parts.config.processing))
     presence = _presence(parts, session, publisher, publishing, lambda: _start(parts.camera, camera, kind, publishing))
     try:
         async with TaskGroup() as tasks:
