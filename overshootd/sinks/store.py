@@ -26,6 +26,7 @@ from overshootd.errors import SpoolError
 from overshootd.sinks import stage
 from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, count_dropped, drop_oldest, used
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
+from overshootd.sinks.heirs import heirs
 from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.salvage import salvage
@@ -98,15 +99,19 @@ class Store:
         """These are the stream's sinks now, each with its configuration as JSON. Returns the stream's highest seq, and
         what each sink has.
 
-        A sink that is new begins where the slowest of the former ones is; those that are no longer named are forgotten.
+        A sink that is new goes on where the one stopped whose heir it is (heirs.py), or begins where the slowest of the
+        former ones is; those that are no longer named are forgotten.
         """
         with self._use() as connection:
             stream = self._stream(connection, name)
             before = places(connection, stream.id)
             start = Progress(min((place.has.floor for place in before.values()), default=0))
-            now = {sink: Place(before[sink].has if sink in before else start, config) for sink, config in sinks.items()}
+            was = {sink: sink for sink in before} | heirs(before, sinks)
+            now = {
+                sink: Place(before[was[sink]].has if sink in was else start, config) for sink, config in sinks.items()
+            }
             if now != before:
-                for sink in before.keys() - now:
+                for sink in before.keys() - {was.get(sink) for sink in now}:
                     if owed(connection, stream, before[sink].has):
                         self._log.warning(
                             f"{sink} is no longer a sink of {name}: what it still lacked, it will not get"

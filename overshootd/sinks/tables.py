@@ -17,10 +17,11 @@ CREATE TABLE counts (day TEXT, stream TEXT, seconds REAL NOT NULL DEFAULT 0, cen
   bytes_up INTEGER NOT NULL DEFAULT 0, bytes_down INTEGER NOT NULL DEFAULT 0, received INTEGER NOT NULL DEFAULT 0,
   due REAL NOT NULL DEFAULT 0, PRIMARY KEY (day, stream)) WITHOUT ROWID;
 """
-"""`store`: the boot in which the spool is used, and where it is staged then (stage.py); where the numbers of a new stream
-begin; how many records were dropped undelivered. `cursors`: `seq` and `spans` are a `Progress`; `config` is the sink's
-configuration as JSON, so that what a removed stream still had to deliver can be delivered. `records.at`: seconds since
-the epoch, null while the clock was not trusted; before the line, for what is behind a long line is on another page."""
+"""`store`: the boot in which the spool is used, and where it is staged then (stage.py); where the numbers of a new
+stream begin; how many records were dropped undelivered. `cursors`: `seq` and `spans` are a `Progress`; `config` is the
+sink's configuration as JSON, so that what a removed stream still had to deliver can be delivered. `records.at`: seconds
+since the epoch, null while the clock was not trusted; before the line, for what is behind a long line is on another
+page."""
 
 NAMES = frozenset({"store", "streams", "cursors", "records", "counts"})
 

@@ -174,8 +174,10 @@ async def test_a_full_disk_fails_all_that_came_together_and_none_is_there_twice(
             *appending(spool, *(record("yard", "x" * 100_000) for _ in range(5))), return_exceptions=True
         )
         assert ["no space left" in str(error) for error in failed] == [True] * 5
+        assert "no space left" in spool.now.trouble
         filler.unlink()
         assert await spool.append(record("yard", "last")) == 2
+        assert spool.now.trouble == ""
         await spool.close(5)
         assert [line["text"] for line in await everything(card)] == ["first", "last"]
 

@@ -72,6 +72,17 @@ def test_a_full_spool_drops_what_is_oldest_counts_it_and_tells_once(bench: Bench
     ]
 
 
+def test_what_was_dropped_is_remembered_for_ever(bench: Bench) -> None:
+    bench.store.attach("yard", {"file:/a": ""})
+    bench.append(count=1000)
+    before = bench.store.now.dropped
+    bench.store.close()
+    again = Store(bench.directory / FILE_NAME, bench.log, "boot 2")
+    again.open()
+    assert again.now.dropped == before > 0
+    again.close()
+
+
 def test_only_what_some_sink_lacked_counts_as_dropped(bench: Bench) -> None:
     bench.store.attach("yard", {"file:/a": "", "mqtt:b": ""})
     for seq in bench.append(count=150):

@@ -203,7 +203,11 @@ def test_what_was_synced_survives_in_order_and_no_number_comes_again(
 
 
 @pytest.mark.parametrize(("lost", "told"), [(1, True), (0, False)])
-def test_a_torn_end_is_told_once_and_a_whole_one_not(tmp_path: Path, lost: int, told: bool) -> None:
+@pytest.mark.parametrize("boots", [("boot 2", "boot 3"), ("boot 1", "boot 1")])
+def test_a_torn_end_is_told_once_and_a_whole_one_not(
+    tmp_path: Path, lost: int, told: bool, boots: tuple[str, str]
+) -> None:
+    """In the same boot too: a disk may be pulled out."""
     running = Store(tmp_path / "running" / FILE_NAME, RememberingLog(), "boot 1")
     for _ in range(10):
         store_one(running, "yard", lambda seq: b"%d" % seq)
@@ -213,8 +217,11 @@ def test_a_torn_end_is_told_once_and_a_whole_one_not(tmp_path: Path, lost: int, 
     log = log_of(path).read_bytes()
     log_of(path).write_bytes(log[: len(log) - lost])
     after = RememberingLog()
-    for boot in ("boot 2", "boot 3"):
+    for boot in boots:
         store = Store(path, after, boot)
-        assert [seq for seq, _ in store.read("yard", 0, None, 100, 1 << 20)] == [*range(1, 11 - lost)]
+        assert [seq for seq, _ in store.read("yard", 0, None, 100, 1 << 20)][:10] == [*range(1, 11 - lost)]
         store.close()
     assert ["cut off" in line for line in after.lines] == [True] * told
+    store = Store(path, after, "boot 4")
+    assert store_one(store, "yard", lambda seq: b"") > 10, "no number comes again"
+    store.close()

@@ -249,6 +249,20 @@ def test_a_sink_that_is_removed_leaves_one_line_when_it_lacked_something(tmp_pat
     store.close()
 
 
+def test_a_sink_that_moved_goes_on_where_it_was_and_nothing_is_told(tmp_path: Path) -> None:
+    log = RememberingLog()
+    store = open_store(tmp_path, log)
+    store.attach("yard", {"file:/a": "{}", "mqtt:b": "{}"})
+    append(store, 5)
+    store.ack("yard", "file:/a", Progress(3))
+    assert store.attach("yard", {"file:/new": "{}", "mqtt:b": "{}"}) == (
+        5,
+        {"file:/new": Progress(3), "mqtt:b": Progress(0)},
+    )
+    assert log.lines == []
+    store.close()
+
+
 def test_spans_that_a_broken_disk_has_garbled_are_delivered_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.attach("yard", {"file:/a": ""})
