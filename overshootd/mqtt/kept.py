@@ -14,14 +14,16 @@ from typing import NoReturn
 from overshootd.condition import Condition
 from overshootd.errors import Transient, Unreachable
 from overshootd.mqtt.client import Connection
-from overshootd.mqtt.lane import Lane
-
-Sent = dict[str, tuple[bytes, asyncio.Future[None]]]
+from overshootd.mqtt.lane import Lane, given_up_at_last
 
 LOSSES = 3
 """Connections that ended while a topic was under way; from the second on it was so by itself."""
 
 SHUNNED_SECONDS = 3600.0
+
+REST_SECONDS = 0.1
+"""Between two rounds: of what changes with each result the newest counts, and at hundreds a second the broker need not
+retain each of them."""
 
 
 class Kept:
@@ -62,11 +64,20 @@ class Kept:
         for topic in self._values:
             self._mark(topic)
         while True:
-            while self._dirty:
-                await self._bring(connection, self._next())
-            self._clean.set()
-            self._changed.clear()
+            await self._round(connection)
+            if not self._dirty:
+                self._clean.set()
+                self._changed.clear()
+            await asyncio.sleep(REST_SECONDS)
             await self._changed.wait()
+
+    async def _round(self, connection: Connection) -> None:
+        """Bring what is to be brought now; what changes meanwhile is for the next."""
+        left = len(self._dirty)
+        while left > 0 and self._dirty:
+            topics = self._next()
+            left -= len(topics)
+            await self._bring(connection, topics)
 
     def _blame(self) -> None:
         """Whatever was under way may be why the last connection ended."""
@@ -87,20 +98,23 @@ class Kept:
         return trusted[: self._most] or list(self._dirty)[:1]
 
     async def _bring(self, connection: Connection, topics: list[str]) -> None:
-        sent: Sent = {}
-        for topic in topics:
-            self._dirty.pop(topic, None)
-            if (payload := self._values.get(topic)) is None:  # removed and forgotten since it was marked
-                continue
-            try:
-                sent[topic] = (payload, await self._lane.send(connection, topic, payload, retain=True))
-                self._under_way.add(topic)
-            except Unreachable:
-                raise
-            except Transient as error:
-                self._not_taken(topic, error)
-        for topic, (payload, acknowledged) in sent.items():
-            await self._settle(topic, payload, acknowledged)
+        sent: dict[str, bytes] = {}
+        with given_up_at_last() as acknowledged:
+            for topic in topics:
+                self._dirty.pop(topic, None)
+                if (payload := self._values.get(topic)) is None:  # removed and forgotten since it was marked
+                    continue
+                try:
+                    acknowledged.append(await self._lane.send(connection, topic, payload, retain=True))
+                except Unreachable:
+                    raise
+                except Transient as error:
+                    self._not_taken(topic, error)
+                else:
+                    sent[topic] = payload
+                    self._under_way.add(topic)
+            for (topic, payload), future in zip(sent.items(), acknowledged, strict=True):
+                await self._settle(topic, payload, future)
         if not self._refused:
             self._takes.good()
 

@@ -34,7 +34,7 @@ class Lane:
 
     async def publish(self, connection: Connection, messages: Sequence[Message]) -> None:
         """Return when all are acknowledged. Raises what `Connection.send` and its futures do."""
-        with _given_up() as sent:
+        with given_up_at_last() as sent:
             for message in messages:
                 sent.append(await self.send(connection, message.topic, message.payload))
             await asyncio.gather(*sent)
@@ -65,12 +65,12 @@ class Lane:
         self._under_way -= 1
         self._bytes -= size
         connection.freed.set()
-        if not future.cancelled() and future.exception() is None:
+        if self._paced and not future.cancelled() and future.exception() is None:
             self._window = self._window.acknowledged(time.monotonic() - sent)
 
 
 @contextmanager
-def _given_up() -> Iterator[list[asyncio.Future[None]]]:
+def given_up_at_last() -> Iterator[list[asyncio.Future[None]]]:
     """Nobody waits any more for what was sent, once one has failed or the caller is cancelled."""
     sent: list[asyncio.Future[None]] = []
     try:

@@ -30,6 +30,10 @@ LIVE_SECONDS, BACKLOG_SECONDS = 0.25, 2.0
 LAG_SECONDS = 5.0
 """The live lane that is so far behind jumps. Each jump leaves a span in the cursor (progress.py), which has few."""
 
+GATHER_SECONDS = 0.01
+"""The live lane rests for so long where it gave all that there was: of what comes one upon another more goes together
+then, for much less work. What comes after a while goes at once."""
+
 PLENTY = 4_000
 """Records that a sink was given since it last synced: enough to do so early, for the spool to shrink."""
 
@@ -117,8 +121,12 @@ class Lanes:
                 await self._cursor.wait()
             elif self._sink.live_first and self._cursor.age(gap[0]) > LAG_SECONDS and self._jump():
                 continue
-            elif not await self._give(self._front, gap):
-                return
+            else:
+                all_there_is = gap[1] - gap[0] + 1 < self._front.portion.rows
+                if not await self._give(self._front, gap):
+                    return
+                if all_there_is and not self._ends:
+                    await self._pause(GATHER_SECONDS)
 
     async def _run_back(self, front: asyncio.Task[None]) -> None:
         """What the front lane has passed, oldest first."""

@@ -61,7 +61,12 @@ class Arrivals:
 
     def age(self, seq: int, now: float) -> float:
         """How long `seq` has been there at least."""
-        return next((now - at for mark, at in self._marks if mark >= seq), 0.0)
+        age = 0.0
+        for mark, at in reversed(self._marks):  # mostly it is about the newest
+            if mark < seq:
+                break
+            age = now - at
+        return age
 
 
 @dataclass(frozen=True, slots=True)

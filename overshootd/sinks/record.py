@@ -17,6 +17,9 @@ SCHEMA = 1
 SHA_DIGITS = 16
 """Hex digits of SHA-256 kept in `prompt_sha`: every record carries them, and 64 bits tell a device's prompts apart."""
 
+LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+"""Made once: `json.dumps` makes one for each line."""
+
 DEPTH = 64
 """Levels of nesting that are kept; what is deeper is null. A model in a loop writes thousands of brackets."""
 
@@ -94,7 +97,7 @@ def encode(record: Record, uid: str, seq: int) -> bytes:
     Raises ValueError for NaN and infinity, which JSON does not have.
     """
     head = {"schema": SCHEMA, "type": record.type, "uid": uid, "seq": seq}
-    line = json.dumps(head | dict(record.body), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    line = LINE.encode(head | dict(record.body))
     # JSON leaves these three as they are, but str.splitlines and JavaScript take them for the end of a line.
     for separator in ("\x85", "\u2028", "\u2029"):
         line = line.replace(separator, f"\\u{ord(separator):04x}")

@@ -110,6 +110,31 @@ async def test_a_batch_takes_what_the_link_takes_in_a_moment(spool: Spool) -> No
     await running.stop()
 
 
+async def test_what_comes_one_upon_another_goes_together(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "GATHER_SECONDS", NEVER)
+    wire = Wire()
+    running = begin(spool, wire)
+    await append(spool, 1)
+    await wire.until(lambda: wire.seqs == [1])
+    for _ in range(5):
+        await append(spool, 1)
+    assert wire.seqs == [1]
+    await running.stop()
+    assert wire.seqs == [1, 2, 3, 4, 5, 6]
+    assert wire.tried == 2
+
+
+async def test_a_full_portion_is_followed_by_the_next_at_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "GATHER_SECONDS", NEVER)
+    await append(spool, lanes.FEW)
+    wire = Wire()
+    running = begin(spool, wire)
+    await wire.until(lambda: len(wire.given) == lanes.FEW)
+    await append(spool, 1)
+    await wire.until(lambda: len(wire.given) == lanes.FEW + 1)
+    await running.stop()
+
+
 # -- a record that is refused
 
 
