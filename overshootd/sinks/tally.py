@@ -26,8 +26,9 @@ FLUSH_SECONDS = 60.0
 KEPT_DAYS = 400
 """A year can be compared with the one before."""
 
-UNKNOWN = ""
-"""The day of what was counted while the clock could not be trusted: it goes to the day of the first sync."""
+DOUBTED = "?"
+"""Before a day that a clock told which could not be trusted. Once it can, the last of these is today, and so are those
+that cannot be; the others are believed. Where it never can, a day ends all the same."""
 
 Key = tuple[str, str]
 """A day (ISO 8601) and a stream."""
@@ -65,8 +66,9 @@ class DayTally:
 
     @property
     def day(self) -> str:
-        """Today, or UNKNOWN."""
-        return datetime.fromtimestamp(self._wall(), self._zone).date().isoformat() if self._synced() else UNKNOWN
+        """Today; behind DOUBTED what an untrusted clock takes for it."""
+        day = datetime.fromtimestamp(self._wall(), self._zone).date().isoformat()
+        return day if self._synced() else DOUBTED + day
 
     def add(self, stream: str, count: Count) -> None:
         _add(self._added, (self.day, stream), count)
@@ -134,11 +136,23 @@ def _add(to: dict[Key, Count], key: Key, count: Count) -> None:
 def _put(connection: Connection, counts: Mapping[Key, Count], day: str) -> dict[Key, Count]:
     """Add them; what there is of `day` then."""
     _insert(connection, counts)
-    if day != UNKNOWN:
-        _insert(connection, {(day, stream): count for (_, stream), count in _find(connection, UNKNOWN).items()})
-        oldest = date.fromisoformat(day) - timedelta(days=KEPT_DAYS)
-        connection.execute(f"DELETE FROM {connection.hot}.counts WHERE day < ?", (oldest.isoformat(),))  # and UNKNOWN
+    doubt, today = day[:-10], day[-10:]
+    oldest = (date.fromisoformat(today) - timedelta(days=KEPT_DAYS)).isoformat()
+    if not doubt:
+        _believe(connection, oldest, today)
+    connection.execute(f"DELETE FROM {connection.hot}.counts WHERE day >= ? AND day < ?", (doubt, doubt + oldest))
     return _find(connection, day)
+
+
+def _believe(connection: Connection, oldest: str, today: str) -> None:
+    """The clock is right now, and says what the days in doubt were."""
+    doubted = _find_all(connection, DOUBTED)
+    last = max((day for day, _ in doubted), default=DOUBTED)
+    for (day, stream), count in doubted.items():
+        told = day.removeprefix(DOUBTED)
+        _insert(connection, {(told if day != last and oldest <= told < today else today, stream): count})
+    if doubted:
+        connection.execute(f"DELETE FROM {connection.hot}.counts WHERE day >= ?", (DOUBTED,))
 
 
 def _insert(connection: Connection, counts: Mapping[Key, Count]) -> None:
@@ -152,6 +166,7 @@ def _find(connection: Connection, day: str) -> dict[Key, Count]:
     return {(day, stream): Count(*counts) for stream, *counts in connection.execute(query, (day,)).fetchall()}
 
 
-def _find_all(connection: Connection) -> dict[Key, Count]:
-    query = f"SELECT day, stream, {COLUMNS} FROM {connection.hot}.counts ORDER BY day, stream"
-    return {(day, stream): Count(*counts) for day, stream, *counts in connection.execute(query).fetchall()}
+def _find_all(connection: Connection, first: str = "") -> dict[Key, Count]:
+    """From the `first` day on; those in doubt come last."""
+    query = f"SELECT day, stream, {COLUMNS} FROM {connection.hot}.counts WHERE day >= ? ORDER BY day, stream"
+    return {(day, stream): Count(*counts) for day, stream, *counts in connection.execute(query, (first,)).fetchall()}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -124,6 +124,30 @@ async def test_what_comes_before_the_clock_is_set_goes_to_the_day_on_which_it_is
         await one.flush()
         assert await one.days() == {("2026-11-24", "gate"): ONE + ONE + ONE}
         assert one.today() == {"gate": ONE + ONE + ONE}
+
+
+async def test_where_the_clock_is_never_synced_a_day_ends_and_no_more_are_kept(bench: Bench) -> None:
+    bench.synced = False
+    async with bench.process() as one:
+        for days in range(KEPT_DAYS + 3):
+            bench.at = datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=days)
+            one.add("gate", ONE)
+            await one.flush()
+            assert one.today() == {"gate": ONE}
+        assert len(await one.days()) == KEPT_DAYS + 1
+
+
+async def test_days_of_a_clock_in_doubt_are_believed_but_the_last_and_those_that_cannot_be(bench: Bench) -> None:
+    bench.synced = False
+    async with bench.process() as one:
+        for year, month in [(1970, 1), (2026, 11), (2026, 12), (2031, 1)]:
+            bench.at = datetime(year, month, 5, 12, tzinfo=UTC)
+            one.add("gate", ONE)
+        bench.synced, bench.at = True, datetime(2026, 12, 24, 12, tzinfo=UTC)
+        one.add("gate", ONE)
+        await one.flush()
+        assert one.today() == {"gate": ONE + ONE + ONE}
+        assert [day for day, _ in await one.days()] == ["2026-11-05", "2026-12-05", "2026-12-24"]
 
 
 async def test_days_of_more_than_a_year_ago_are_deleted(bench: Bench) -> None:
