@@ -113,7 +113,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         outside = Outside(path, loaded, redactor, log, resolver)
         closing.push_async_callback(outside.close)
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
-        controls = KeptControls(_prompts(loaded), loaded.state_dir, log, disk.run)
+        controls = KeptControls(_prompts(loaded), loaded.state_dir, log, disk.run, clock_synced)
         await controls.load()
         zone = None if loaded.timezone is None else ZoneInfo(loaded.timezone)
         tally = DayTally(spool.within, zone, clock_synced, log)

@@ -36,14 +36,27 @@ once it is mended the pause must hold."""
 END_SECONDS = 1.0
 
 
+LATEST = 253_402_300_799.0
+"""The last second of the year 9999, beyond which no record tells a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """When a pause began, in seconds since the epoch, and whether the clock could be trusted then."""
+
+    at: float
+    synced: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Of one stream. `prompt` takes the place of the configured one whose digest (`digest`) is `instead_of`; empty:
-    none does."""
+    none does. `since`: of the pause; None where there is none, or an older overshootd began it."""
 
     paused: bool = False
     prompt: str = ""
     instead_of: str = ""
+    since: Since | None = None
 
 
 NOTHING = Asked()
@@ -102,17 +115,30 @@ def _asked(entry: Mapping[str, object]) -> Asked:
         case {"paused": bool(paused), "prompt": str(prompt), "instead_of": str(instead_of)}:
             if prompt:
                 check_prompt(prompt)
-            return Asked(paused, prompt, instead_of)
+            return Asked(paused, prompt, instead_of, _since(entry.get("since")))
     raise ValueError("a stream without `paused`, `prompt` or `instead_of`")
 
 
-class Control:
-    """What is asked of one stream now, and the wait for something else. `told` is called when that came."""
+def _since(entry: object) -> Since | None:
+    match entry:
+        case None:
+            return None
+        case {"at": int(at) | float(at), "synced": bool(synced)} if 0 <= at <= LATEST:
+            return Since(at, synced)
+    raise ValueError("`since` of a pause is no time")
 
-    def __init__(self, configured: str, told: Callable[[], None] = lambda: None) -> None:
+
+class Control:
+    """What is asked of one stream now, and the wait for something else. `told` is called when that came; `synced` says
+    whether the wall clock can be trusted."""
+
+    def __init__(
+        self, configured: str, told: Callable[[], None] = lambda: None, synced: Callable[[], bool] = lambda: False
+    ) -> None:
         self.configured = configured
         self.asked = NOTHING
         self._told = told
+        self._synced = synced
         self._changed = asyncio.Event()
 
     @property
@@ -130,7 +156,9 @@ class Control:
         self._ask(asking(self.asked, prompt, self.configured))
 
     def set_paused(self, paused: bool) -> None:
-        self._ask(replace(self.asked, paused=paused))
+        if paused is not self.paused:
+            since = Since(time.time(), self._synced()) if paused else None
+            self._ask(replace(self.asked, paused=paused, since=since))
 
     def take_up(self, asked: Asked) -> None:
         """What was asked before the restart, before anybody waits."""
@@ -163,13 +191,21 @@ class Control:
 
 
 class KeptControls:
-    """Satisfies contracts.Controls. `prompts`: the configured ones of the streams that run, by name.
+    """Satisfies contracts.Controls. `prompts`: the configured ones of the streams that run, by name; `synced` says
+    whether the wall clock can be trusted.
 
     What is asked counts at once, and `run` brings it to the disk.
     """
 
-    def __init__(self, prompts: Mapping[str, str], directory: Path, log: Log, run: Run) -> None:
-        self._controls = {name: Control(prompt, partial(self._asked, name)) for name, prompt in prompts.items()}
+    def __init__(
+        self,
+        prompts: Mapping[str, str],
+        directory: Path,
+        log: Log,
+        run: Run,
+        synced: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._controls = {name: Control(prompt, partial(self._asked, name), synced) for name, prompt in prompts.items()}
         self._others: dict[str, Asked] = {}
         self._path = directory / FILE_NAME
         self._file = StateFile(self._path, "no stream is paused, and all have their configured prompts", log, run)
@@ -187,8 +223,8 @@ class KeptControls:
             if control.asked != asked:
                 self._log.info("the prompt is that of the configuration again, which has changed", stream=name)
                 self._dirty.set()
-        paused = [name for name, asked in kept.items() if asked.paused]
-        self._others = {name: Asked(paused=True) for name in paused[-OTHERS:]}
+        paused = [(name, Asked(paused=True, since=asked.since)) for name, asked in kept.items() if asked.paused]
+        self._others = dict(paused[-OTHERS:])
 
     async def run(self) -> NoReturn:
         """Write what was asked, as often as it takes."""

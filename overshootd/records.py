@@ -57,7 +57,9 @@ class Records:
     _camera: CameraState | None = field(init=False, default=None)  # as told last
     _told: Condition = field(init=False)
     _prompt_told: str | None = field(init=False, default=None)
-    _last: float | None = field(init=False, default=None)  # monotonic time of the last result
+    _last: float | None = field(
+        init=False, default=None
+    )  # monotonic time of the last result, or of a pause's end since
     _dark: str | None = field(init=False, default=None)  # why nothing is watched, since the stream was live
     _trouble: str | None = field(init=False, default=None)  # what may be why no results come, should they stay away
     _unsynced: float | None = field(init=False, default=None)  # wall minus monotonic time, while it cannot be trusted
@@ -101,8 +103,6 @@ class Records:
         why = self.redact(why)
         if self.state.state is State.LIVE and self._dark is None:
             self._dark = why
-        if state is State.PAUSED and self._last is not None:  # whatever else ailed it, this is why nobody looks
-            self._dark = str(state)
         if self.state.state is not state:
             self._add(state_record(self.origin, time.time(), state, why=why, synced=self.synced()))
         self._set(state, why)
@@ -111,6 +111,19 @@ class Records:
         while not await self._flush():
             await asyncio.sleep(NETWORK.delay(attempt, random.uniform))
             attempt += 1
+
+    def rested(self, since: float, *, synced: bool) -> None:
+        """A pause is over that began at `since` (seconds since the epoch, by a clock that was `synced` or not), perhaps
+        before this process. `enter`, which follows, stores what it leaves.
+
+        It is told now and not with the next result: that may come in another process, which knows nothing of it.
+        """
+        now, at = self.clock(), time.time()
+        if self._last is not None:  # by the clock that never steps
+            since, synced = at - (now - self._last), True
+        why = str(State.PAUSED)  # whatever else ailed it, this is why nobody looked
+        self._add(gap_record(self.origin, min(since, at), at, why, synced=synced and self.synced()))
+        self._last, self._dark = now, why  # nor does anybody before the next result
 
     def asked(self, prompt: str) -> None:
         """The stream is asked that from now on. Never waits; `run` stores it."""

@@ -141,8 +141,11 @@ class Pausable:
 
     async def _rest(self) -> None:
         self.let_go()
+        since = self.control.asked.since
         await self.records.enter(State.PAUSED, "")
         await self.control.until_paused(False)
+        if since is not None:
+            self.records.rested(since.at, synced=since.synced)
         await self.records.enter(State.STARTING, "")
 
     async def _unless_paused(self) -> bool:

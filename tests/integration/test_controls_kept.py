@@ -47,7 +47,9 @@ async def test_a_pause_and_a_prompt_are_there_after_a_restart(tmp_path: Path) ->
     async with controls(tmp_path) as before:
         before.set_paused("gate", True)
         before.set_prompt("yard", "Is it raining?")
+        began = before.of("gate").asked.since
     async with controls(tmp_path) as after:
+        assert after.of("gate").asked.since == began is not None
         assert (after.paused("gate"), after.paused("yard")) == (True, False)
         assert (after.prompt("gate"), after.prompt("yard")) == ("Who?", "Is it raining?")
         assert after.paused_ones() == {"gate"}
@@ -82,6 +84,7 @@ async def test_a_pause_of_a_stream_that_is_not_configured_now_holds_once_it_is_a
         broken.set_paused("gate", True)
     async with controls(tmp_path, many) as mended:
         assert len(mended.paused_ones()) == OTHERS
+        assert all(mended.of(name).asked.since for name in mended.paused_ones()), "and is told from its begin"
 
 
 async def test_nothing_is_written_when_nothing_is_asked(tmp_path: Path) -> None:

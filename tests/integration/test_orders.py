@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +84,28 @@ async def test_a_paused_stream_is_not_billed_not_even_after_a_restart(tmp_path: 
     records = [json.loads(line) for line in (tmp_path / "results" / "one.jsonl").read_text().splitlines()]
     states = [(record["state"], record.get("prompt")) for record in records if record["type"] == "state"]
     assert ("paused", None) in states and ("live", "Is it raining?") in states
+
+
+async def test_a_pause_over_which_the_process_was_killed_leaves_its_gap(tmp_path: Path, media_net: str) -> None:
+    """Twice: once while it is paused, once before the next result comes."""
+    async with daemon_bed.simulator(tmp_path) as gateway:
+        configured = daemon_bed.config(tmp_path, gateway.base_url, one={})
+        path = tmp_path / "overshootd.yaml"
+        async with daemon_bed.daemon(tmp_path, configured) as running:
+            await running.more_results(2)
+            assert (await overshootd("pause", "one", "-c", path)).code == 0
+            await paused(path)
+            await running.end(signal.SIGKILL)
+        await gateway.faults({"fault": "hang"})
+        async with daemon_bed.daemon(tmp_path, configured) as running:
+            await paused(path)
+            assert (await overshootd("resume", "one", "-c", path)).code == 0
+            (gap,) = await eventually(lambda: running.records("gap"), "the gap is told")
+            await running.end(signal.SIGKILL)
+        # What the file had already comes again after a kill, so each is there once or twice.
+        told = {record["received_at"] for record in running.records("state") if record["state"] == "paused"}
+        first, second = sorted(told)
+        assert gap["why"] == "paused" and gap["from"] <= first < second <= gap["to"]
 
 
 async def test_another_prompt_reaches_the_running_stream(tmp_path: Path, media_net: str) -> None:

@@ -8,12 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.controls import LONGEST_PROMPT, NOTHING, Asked, Control, asking, decode, digest, encode, valid
+from overshootd.controls import (
+    LATEST,
+    LONGEST_PROMPT,
+    NOTHING,
+    Asked,
+    Control,
+    Since,
+    asking,
+    decode,
+    digest,
+    encode,
+    valid,
+)
 from overshootd.errors import OvershootdError
 from overshootd.statefile import Unusable
 
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).filter(str.strip)
-ASKED = st.builds(Asked, st.booleans(), PROMPTS | st.just(""), st.text(max_size=5))
+SINCE = st.none() | st.builds(Since, st.floats(0, LATEST), st.booleans())
+ASKED = st.builds(Asked, st.booleans(), PROMPTS | st.just(""), st.text(max_size=5), SINCE)
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), ASKED, max_size=4))
@@ -41,6 +54,26 @@ def test_what_no_model_can_be_asked_is_refused_and_changes_nothing(prompt: str) 
     assert control.prompt == "Who?"
 
 
+def file_with_since(since: bytes) -> bytes:
+    stream = b'{"paused": true, "prompt": "", "instead_of": "", "since": ' + since + b"}"
+    return b'{"version": 1, "streams": {"a": ' + stream + b"}}"
+
+
+def test_a_pause_that_an_older_overshootd_kept_is_one() -> None:
+    kept = decode(b'{"version": 1, "streams": {"a": {"paused": true, "prompt": "", "instead_of": ""}}}')
+    assert kept == {"a": Asked(paused=True)}
+
+
+def test_a_pause_that_is_asked_for_twice_began_the_first_time() -> None:
+    control = Control("Who?", synced=lambda: True)
+    control.set_paused(True)
+    first = control.asked.since
+    control.set_paused(True)
+    assert control.asked.since is first is not None and first.synced
+    control.set_paused(False)
+    assert control.asked == NOTHING
+
+
 @pytest.mark.parametrize(
     ("content", "suffix"),
     [
@@ -48,6 +81,9 @@ def test_what_no_model_can_be_asked_is_refused_and_changes_nothing(prompt: str) 
         (b'{"version": 1, "streams": []}', "corrupt"),
         (b'{"version": 1, "streams": {"a": {"paused": 1, "prompt": "", "instead_of": ""}}}', "corrupt"),
         (b'{"version": 1, "streams": {"a": {"paused": true, "prompt": " ", "instead_of": ""}}}', "corrupt"),
+        (file_with_since(b"1.0"), "corrupt"),
+        (file_with_since(b'{"at": NaN, "synced": true}'), "corrupt"),
+        (file_with_since(b'{"at": 1e12, "synced": true}'), "corrupt"),
         (b"[" * 100_000, "corrupt"),
         (b"\0\0\0", "corrupt"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import CapturingLogger
 
-from overshootd.controls import Control
+from overshootd.controls import Asked, Control, Since
 from overshootd.errors import (
     CameraLost,
     OvershootdError,
@@ -34,10 +34,14 @@ class Told:
     def __init__(self) -> None:
         self.state = StreamState()
         self.entered: list[State] = []
+        self.pauses: list[tuple[float, bool]] = []
 
     async def enter(self, state: State, why: str) -> None:
         self.state.state = state
         self.entered.append(state)
+
+    def rested(self, since: float, *, synced: bool) -> None:
+        self.pauses.append((since, synced))
 
 
 def longest(_low: float, high: float) -> float:
@@ -157,6 +161,20 @@ async def test_a_stream_that_is_paused_at_the_start_is_not_begun_and_not_taken_u
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
+
+
+async def test_a_pause_that_an_earlier_process_began_is_told_from_its_begin() -> None:
+    lives = Lives()
+    lives.control.take_up(Asked(paused=True, since=Since(1_790_000_000.0, synced=False)))
+    async with asyncio.timeout(5):
+        running = lives.run()
+        await settled()
+        assert lives.told.pauses == [], "not before it is over"
+        lives.control.set_paused(False)
+        await lives.begun.acquire()
+        assert lives.told.pauses == [(1_790_000_000.0, False)]
+        await lives.as_told.put(State.ENDED)
+        await running
 
 
 async def test_a_stream_that_stopped_for_good_tries_again_with_another_prompt() -> None:
