@@ -15,6 +15,7 @@ from overshootd.config.model import ApiConfig, LimitsConfig, NamedCamera, SpoolC
 from overshootd.config.problem import Problem
 from overshootd.config.rules import too_many
 from overshootd.config.secret import Secret
+from overshootd.config.shared_files import unlike
 from overshootd.config.sinks import SYNC_SECONDS, FileSink, MqttSink
 from overshootd.config.streams import (
     Around,
@@ -112,7 +113,8 @@ def load(path: Path, environ: Mapping[str, str], *, api_keys: bool = True, now: 
         drafts[name].problems.extend(no_key)
     known = {name: (draft.node, keys[name] or key) for name, draft in drafts.items() if keys[name] or name in lacking}
     transports = {name: draft.transport for name, draft in drafts.items() if draft.transport and draft.enabled}
-    for name, problem in (*too_many(known), *doubled(transports)):
+    sinks = {name: [sink.node for sink in draft.sinks] for name, draft in drafts.items()}
+    for name, problem in (*too_many(known), *doubled(transports), *unlike(sinks)):
         drafts[name].problems.append(problem)
 
     in_defaults = read_defaults(root)

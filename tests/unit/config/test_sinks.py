@@ -33,6 +33,52 @@ def the_sink(loaded: Loaded) -> SinkConfig:
     return sink
 
 
+# -- a file that several streams write ---------------------------------------------------------------------------------
+
+
+def two(one: str, other: str) -> str:
+    """Streams s and t with a file sink each, which says this."""
+    return f"{GOOD}    sinks: [{{type: file, {one}}}]\n  t:\n{STREAM}    sinks: [{{type: file, {other}}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("keep: 5", "keep: 50", "keep is 50 here and 5"),
+        ("gzip: false", "keep: 10", "gzip is true here and false"),
+        ("keep: 0", "rotate_bytes: 10000000", "keep is 10 here and 0"),
+        ("rotate_bytes: 5000", "keep: 10", "rotate_bytes is 10000000 here and 5000"),
+        ("keep: 10", "rotate_seconds: 3600", "rotate_seconds is 3600 here and never"),
+    ],
+)
+def test_two_streams_that_rotate_one_file_in_different_ways_are_a_mistake_of_the_second(
+    load_text: Load, tmp_path: Path, one: str, other: str, told: str
+) -> None:
+    loaded = load_text(two(f"path: /r/a, {one}", f"path: /r/./a, {other}"))
+    [problem] = loaded.problems
+    assert str(problem).startswith(f"{tmp_path}/overshootd.yaml:11:")
+    assert problem.message == (
+        f"{told} for the same file in stream s, at {tmp_path}/overshootd.yaml:6; "
+        "say the same in both, or give each a path of its own"
+    )
+    assert [*loaded.streams] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("path: /r/a, keep: 5", "path: /r/b, keep: 50"),
+        ("path: '/r/{stream}', keep: 5", "path: '/r/{stream}', keep: 50"),
+        ("path: /r/a, keep: 10", "path: /r/a, gzip: true"),
+        ("path: /r/a, min_free_mb: 5, sync_seconds: 1", "path: /r/a"),
+        ("path: /r/a, rotate_seconds: null", "path: /r/a"),
+    ],
+    ids=["two files", "two files once filled in", "the defaults, written", "what may differ", "null"],
+)
+def test_files_that_are_rotated_alike_or_are_not_the_same_are_no_mistake(load_text: Load, one: str, other: str) -> None:
+    assert load_text(two(one, other)).problems == ()
+
+
 # -- how much of the spool a power cut may take ------------------------------------------------------------------------
 
 FILE = "{type: file, path: /r, sync_seconds: 10}"
