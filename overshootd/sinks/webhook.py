@@ -13,7 +13,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx
@@ -137,20 +137,26 @@ class WebhookSink:
             raise why
 
     async def _post(self, client: httpx.AsyncClient, uid: str, line: bytes, keys: _Keys) -> Answer:
-        """Raises Unreachable: there was no answer, but the server may have it."""
+        """Raises Unreachable: there was no answer, but the server may have it. What the head of one says counts, in
+        whatever way its body ends."""
         signed = signed_headers(uid, int(self._clock()), line, keys.signing)
         headers = dict(keys.headers) | {"content-type": "application/json", **signed}
         seconds = self._config.timeout_seconds
+        answer: Answer | None = None
         try:
             async with (
                 asyncio.timeout(seconds),  # httpx counts per read: a server that drips would outlast it
                 client.stream("POST", self._config.url, content=line, headers=headers) as response,
             ):
-                body = await _read(response)
-                return Answer(response.status_code, {**response.headers}, body)
+                answer = Answer(response.status_code, {**response.headers}, "")
+                return replace(answer, body=await _read(response))
         except TimeoutError:
+            if answer is not None:
+                return answer
             raise Unreachable(f"{self._where} does not answer within {seconds:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if answer is not None:
+                return answer
             why = explained(str(error) or type(error).__name__, self._config.url)
             raise Unreachable(f"{self._where} cannot be reached: {why}") from error
 

@@ -7,8 +7,9 @@ import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -367,3 +368,38 @@ async def test_an_answer_without_end_is_not_read_to_its_end(receiver: Receiver) 
     async with sink_to(receiver.url, timeout_seconds=5) as sink:
         await sink.deliver(lines(0, 1))
     assert len(receiver.came) == 1
+
+
+def headed(head: str, body: bytes, goes_on: bool) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]:
+    """A server that answers like this to each record, and then goes away, or says no more."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            request = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(request.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            writer.write(f"HTTP/1.1 {head}\r\n\r\n".encode() + body)
+            if goes_on:
+                await reader.read()
+        writer.close()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "goes_on"),
+    [
+        pytest.param("Content-Length: 100", b"cut", False, id="cut off"),
+        pytest.param("Content-Length: 100", b"drip", True, id="never ends"),
+        pytest.param("Content-Encoding: gzip\r\nContent-Length: 3", b"bad", True, id="not what it says"),
+    ],
+)
+async def test_what_the_head_of_an_answer_says_counts_however_its_body_ends(
+    headers: str, body: bytes, goes_on: bool
+) -> None:
+    """A record whose body alone failed would be sent for ever, and taken each time."""
+    for status, raised in [("200 OK", None), ("410 Gone", Refused)]:
+        server = await asyncio.start_server(headed(f"{status}\r\n{headers}", body, goes_on), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with server, sink_to(url, timeout_seconds=1) as sink:
+            with pytest.raises(raised) if raised else nullcontext():
+                await sink.deliver(lines(0, 1))
