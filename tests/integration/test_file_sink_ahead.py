@@ -54,7 +54,7 @@ async def test_a_line_takes_no_new_block_until_the_chunk_is_full(disk: Disk, car
     sink = open_sink(disk, path, rotate_bytes=1_000_000)
     taken = []
     for number in range(8):
-        await sink.deliver(lines(number, number + 1, 20_000))
+        await sink.deliver(lines(number, number + 1, 80_000))
         await sink.sync()
         taken.append(blocks(path) // CHUNK)
     assert taken == [1, 1, 1, 2, 2, 2, 3, 3]
@@ -85,11 +85,11 @@ async def test_it_is_given_back_when_the_file_is_closed_and_the_time_stays(disk:
 async def test_it_is_given_back_when_the_file_is_rotated(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
     sink = open_sink(disk, path, rotate_bytes=CHUNK - BLOCK, gzip=False)
-    await sink.deliver(lines(0, 2, 20_000))
-    await sink.deliver(lines(2, 3, 30_000))
+    await sink.deliver(lines(0, 2, 80_000))
+    await sink.deliver(lines(2, 3, 120_000))
     [archive] = older(path)
     assert blocks(archive) == -(-archive.stat().st_size // BLOCK) * BLOCK
-    assert content([archive, path]) == [*lines(0, 2, 20_000), *lines(2, 3, 30_000)]
+    assert content([archive, path]) == [*lines(0, 2, 80_000), *lines(2, 3, 120_000)]
     await sink.close()
 
 
