@@ -76,6 +76,6 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
-        if error.errno != EROFS:
+        if error.errno != EROFS or not path.exists():
             raise
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -16,7 +16,7 @@ LONGEST = 107
 
 
 def listening_at(environ: Mapping[str, str], state_dir: Path) -> Path:
-    """Where the daemon listens: in $RUNTIME_DIRECTORY, which is gone with it; without a unit in its `state_dir`."""
+    """Where the daemon listens: in $RUNTIME_DIRECTORY, which is on a tmpfs; without a unit in its `state_dir`."""
     return (_runtime_directory(environ) or state_dir) / NAME
 
 

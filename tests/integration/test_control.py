@@ -26,7 +26,7 @@ from overshootd.control.server import CLIENTS, Bounds, Control
 from overshootd.control.wire import REQUEST_BYTES, Handler, Json, NotMeant, NotUnderstood, Refusal
 from overshootd.errors import Transient
 from tests.integration.daemon_bed import eventually
-from tests.integration.sink_lab import foreign_directory, unprivileged
+from tests.integration.sink_lab import foreign_directory, remount, small_filesystem, unprivileged
 from tests.remembering import RememberingLog
 
 BOUND = 20.0
@@ -207,6 +207,42 @@ async def test_a_directory_that_comes_later_is_used_then(tmp_path: Path, log: Re
         f"control socket: {path}: No such file or directory",
         "control socket works again",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "mend", "why"),
+    [
+        ("size=1m,ro", "rw", "Read-only file system"),
+        ("size=1m,nr_inodes=1", "nr_inodes=9", "No space left on device"),  # the directory itself has that one
+    ],
+    ids=["read-only", "full"],
+)
+async def test_a_disk_that_takes_no_socket_is_told_once_and_tried_until_it_does(
+    tmp_path: Path, log: RememberingLog, options: str, mend: str, why: str
+) -> None:
+    with small_filesystem(tmp_path / "state", options) as directory:
+        path = directory / "control.sock"
+        async with asyncio.timeout(BOUND), Control(path, directory, {"echo": echo}, log, str):
+            await eventually(lambda: log.lines, "it is said")
+            remount(directory, mend)
+            await eventually(lambda: there(path), "it listens")
+            assert await asked(path, "echo", {"word": "now"}) == {"said": "now"}
+    assert [line.partition(";")[0] for line in log.lines] == [
+        f"control socket: {path}: {why}",
+        "control socket works again",
+    ]
+
+
+async def test_a_disk_that_turns_read_only_closes_no_socket(tmp_path: Path, log: RememberingLog) -> None:
+    with small_filesystem(tmp_path / "state", "size=1m") as directory:
+        path = directory / "control.sock"
+        async with control(path, log):
+            remount(directory, "ro")
+            assert await asked(path, "echo", {"word": "still"}) == {"said": "still"}
+        assert log.lines == []
+        remount(directory, "rw")
+        async with control(path, log):  # what could not be removed is a dead daemon's then
+            assert await asked(path, "echo", {"word": "new"}) == {"said": "new"}
 
 
 async def test_a_directory_that_another_daemon_is_about_to_use_is_waited_for(path: Path, log: RememberingLog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from overshootd.statelock import FILE_NAME, Held, take
 from tests.integration.daemon_bed import Daemon, Json, config, daemon, eventually, simulator
+from tests.integration.sink_lab import remount, small_filesystem
+from tests.integration.test_daemon_end import NOWHERE
 from tests.integration.test_status_command import overshootd
 
 ENDS_SECONDS = 5.0
@@ -76,18 +79,52 @@ async def test_a_second_daemon_goes_on_with_what_a_killed_one_left(media_net: st
                 assert await second.end() == 0
 
 
-async def asked_pid(folder: Path) -> int:
+async def asked_pid(folder: Path, *where: str) -> int:
     """Whose the control socket is."""
-    told: Json = await eventually(lambda: answered(folder), "an answer")
+    told: Json = await eventually(lambda: answered(folder, *where), "an answer")
     return int(told["pid"])
 
 
-async def answered(folder: Path) -> Json:
-    told = await overshootd("status", "-c", folder / "overshootd.yaml", "--json")
+async def answered(folder: Path, *where: str) -> Json:
+    told = await overshootd("status", "-c", folder / "overshootd.yaml", "--json", *where)
     return dict(json.loads(told.out)) if told.code == 0 else {}
 
 
+async def test_a_socket_that_a_killed_daemon_left_in_its_runtime_directory_is_replaced(tmp_path: Path) -> None:
+    """The unit keeps that directory (RuntimeDirectoryPreserve=), for the spool's stage is in it too."""
+    place = tmp_path / "run"
+    place.mkdir()
+    settings = config(tmp_path, NOWHERE)
+    for ending in (signal.SIGKILL, signal.SIGTERM):
+        async with daemon(tmp_path, settings, RUNTIME_DIRECTORY=str(place)) as running:
+            assert await asked_pid(tmp_path, "--socket", str(place / "control.sock")) == running.process.pid
+            await running.end(ending)
+        assert (place / "control.sock").is_socket() is (ending is signal.SIGKILL)
+
+
+async def test_a_state_directory_that_is_read_only_ends_no_daemon_and_is_used_once_it_is_not(tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "state", "size=20m,ro") as state:
+        async with daemon(tmp_path, config(tmp_path, NOWHERE)) as running:
+            await eventually(lambda: "READY=1" in running.heard(), "READY=1")
+            await eventually(lambda: "control socket: " in running.said(), "that nobody can ask")
+            remount(state, "rw")
+            assert await asked_pid(tmp_path) == running.process.pid
+            assert await running.end() == 0
+        for once in (f"{FILE_NAME}: Read-only file system", "control.sock: Read-only file system"):
+            assert running.said().count(once) == 1
+
+
 # -- the lock
+
+
+async def test_a_read_only_directory_is_had_once_too(tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "card", "size=1m") as card:
+        os.close(take(card))
+        remount(card, "ro")
+        held = take(card)
+        with pytest.raises(Held):
+            take(card)
+        os.close(held)
 
 
 async def test_each_directory_is_had_once(tmp_path: Path) -> None:
