@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -58,11 +58,10 @@ def summary(report: Json, trouble: Trouble | None, redact: Callable[[str], str])
 
 def newest(before: Trouble | None, report: Json, last: Json) -> Trouble | None:
     """The trouble that is new in this report, compared with the `last` one; else the one that was before."""
-    for kind in ("cameras", "streams"):
-        for name, now in _map(report, kind).items():
-            why = now.get("why")
-            if why and why != _map(last, kind).get(name, {}).get("why"):
-                before = Trouble(str(report.get("at", "")), f"{kind.removesuffix('s')} {name}", _short(why))
+    known = dict(_troubles(last))
+    for of, why in _troubles(report):
+        if why and why != known.get(of):
+            before = Trouble(str(report.get("at", "")), _short(of), _short(why))
     return before
 
 
@@ -99,6 +98,17 @@ def _sinks(stream: Json) -> list[dict[str, Any]]:
     found = stream.get("sinks")
     parts = [_part(sink, OF_SINK) for sink in found] if isinstance(found, list) else []
     return sorted(parts, key=lambda sink: not sink["why"])[:MOST_SINKS]
+
+
+def _troubles(report: Json) -> Iterator[tuple[str, Any]]:
+    """Why each of them does not work, those last that explain the others least."""
+    yield "spool", _map(report, "spool").get("trouble")
+    for kind in ("removed_streams", "streams"):
+        for name, stream in _map(report, kind).items():
+            yield from ((f"sink {sink['name']} of stream {name}", sink["why"]) for sink in _sinks(stream))
+    for kind in ("cameras", "streams"):
+        for name, now in _map(report, kind).items():
+            yield f"{kind.removesuffix('s')} {name}", now.get("why")
 
 
 def _today(streams: Json) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,9 @@ REPORT: dict[str, Any] = {
         "gate": {"state": "waiting", "why": "no answer", "results": 0, "last_result_at": None},
     },
 }
+
+
+FULL = [{"name": "file:/r", "waiting": 12, "why": "disk full"}]
 
 
 def same(text: str) -> str:
@@ -122,6 +126,19 @@ def test_the_newest_trouble_is_remembered_after_it_has_passed() -> None:
     found = newest(None, REPORT, {})
     assert found == Trouble("2026-07-27T10:15:00.000Z", "stream gate", "no answer")
     assert newest(found, of_door() | {"at": "later", "streams": {}}, REPORT) is found
+
+
+@pytest.mark.parametrize(
+    ("changes", "of"),
+    [
+        ({"spool": {"trouble": "disk full"}}, "spool"),
+        ({"removed_streams": {"shed": {"sinks": FULL}}}, "sink file:/r of stream shed"),
+        ({"streams": {"door": {"sinks": FULL}}}, "sink file:/r of stream door"),
+        ({"cameras": {"yard": {"why": "disk full"}}}, "camera yard"),
+    ],
+)
+def test_whatever_gets_into_trouble_may_be_the_newest(changes: dict[str, Any], of: str) -> None:
+    assert newest(None, but(**changes), REPORT) == Trouble("2026-07-27T10:15:00.000Z", of, "disk full")
 
 
 def test_a_trouble_that_lasts_is_no_new_one() -> None:
