@@ -207,6 +207,8 @@ def _warnings(brokers: Iterable[BrokerDraft], drafts: Iterable[Draft]) -> Iterat
         yield from broker.warnings
     for draft in drafts:
         yield from draft.transport.warnings if draft.transport else ()
+        for sink in draft.sinks:
+            yield from sink.warnings
 
 
 def _breaks(problem: Problem, root: Node, name: str, draft: Draft) -> bool:

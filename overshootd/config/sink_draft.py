@@ -13,7 +13,7 @@ from overshootd.config.explain import not_known
 from overshootd.config.head import anchored, key_at
 from overshootd.config.login import secrets_in
 from overshootd.config.problem import Problem
-from overshootd.config.rules import absolute, parted, placeholder_problems
+from overshootd.config.rules import absolute, is_loopback, parted, placeholder_problems
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import MqttSink
 from overshootd.config.topic_rules import Places, filled, topic_problems
@@ -38,12 +38,14 @@ class Surroundings:
 
 @dataclass(slots=True)
 class SinkDraft:
-    """`node` has its names filled in. `broker` is the name of one that exists, sound or not."""
+    """`node` has its names filled in. `broker` is the name of one that exists, sound or not. `warnings` is what is odd
+    and works all the same."""
 
     node: Node
     broker: str | None = None
     secrets: list[Secret] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def read(self, at: Node, environ: Mapping[str, str], how: ReadSecret) -> None:
         secret, problems = key_at(at, environ, how)
@@ -142,6 +144,7 @@ def _webhook(sink: Node, around: Surroundings) -> SinkDraft:
         )
         for value in headers.map.values() if around.environ is not None else ():
             draft.read(value, around.environ or {}, read_header)
+    draft.warnings += _bare_headers(sink) if not draft.problems else ()
     return draft
 
 
@@ -160,6 +163,19 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
         yield url.problem("nothing is filled in here, and braces stand in no URL; every record names its stream")
     elif parts.fragment:
         yield url.problem("what follows a # is never sent; remove it")
+
+
+def _bare_headers(sink: Node) -> Iterator[Problem]:
+    """Secrets that others can read on their way. No mistake: in a network of one's own it is common. What signs a
+    record is never sent."""
+    url, headers = sink.get("url"), sink.get("headers")
+    if url is None or not headers or not headers.map or not str(url.value).startswith("http://"):
+        return
+    if not is_loopback(parted(str(url.value))[0].hostname or ""):
+        yield url.problem(
+            f"http:// is not encrypted, so the header {next(iter(headers.map))} can be read on the way; where the "
+            "receiver has TLS, write https://"
+        )
 
 
 def _header_problems(headers: Node) -> Iterator[Problem]:

@@ -153,6 +153,33 @@ def test_references_in_a_webhook_are_found_from_any_directory_and_masked(load_te
     assert {Secret("Bearer hunter2"), Secret("hunter3"), Secret(ENVIRON["W"])} <= set(loaded.secrets)
 
 
+@pytest.mark.parametrize("host", ["receiver.lan", "192.168.1.2:8080", "[fe80::1]", "localhost.lan"])
+def test_a_header_that_others_can_read_is_warned_of(load_text: Load, host: str) -> None:
+    loaded = sinks(load_text, f"{{type: webhook, url: 'http://{host}/x', headers: {{X-Key: {{env: W}}}}}}")
+    [warning] = loaded.warnings
+    assert (warning.key, loaded.problems) == ("streams.s.sinks.0.url", ())
+    assert "http:// is not encrypted, so the header X-Key can be read on the way" in warning.message
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "url: 'https://x', headers: {X-Key: {env: W}}",
+        *(f"url: 'http://{host}', headers: {{X-Key: {{env: W}}}}" for host in ("localhost:1", "127.0.0.1", "[::1]")),
+        "url: 'http://x', secret: {env: W}",
+        "url: 'http://x', headers: {}",
+    ],
+)
+def test_what_nobody_can_read_is_none_to_warn_of(load_text: Load, rest: str) -> None:
+    loaded = sinks(load_text, f"{{type: webhook, {rest}}}")
+    assert (loaded.problems, loaded.warnings) == ((), ())
+
+
+def test_a_url_that_is_wrong_is_not_warned_of_too(load_text: Load) -> None:
+    loaded = sinks(load_text, "{type: webhook, url: 'http://x/#y', headers: {X-Key: {env: W}}}")
+    assert (len(loaded.problems), loaded.warnings) == (1, ())
+
+
 def test_a_header_may_begin_with_x(load_text: Load) -> None:
     sink = the_sink(sinks(load_text, "{type: webhook, url: 'https://x', headers: {x-key: {env: W}}}"))
     assert isinstance(sink, WebhookSink)
