@@ -17,7 +17,7 @@ from tests.integration.daemon_bed import Json, Simulator, config, eventually
 from tests.lab.cameras import unbind, usb
 from tests.lab.test_daemon import BOUND, SLOW
 
-STATE, SETTINGS = Path("/var/lib/overshootd"), Path("/etc/overshootd")
+STATE, SETTINGS, RUNTIME = (Path(path, "overshootd") for path in ("/var/lib", "/etc", "/run"))
 UNITS = ("overshootd-helper.socket", "overshootd.service")
 
 
@@ -44,10 +44,13 @@ def service(gateway: Simulator) -> Iterator[None]:
             shutil.rmtree(folder)
 
 
-def records(kind: str) -> list[Json]:
+def everything() -> list[Json]:
     path = STATE / "results" / "yard.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [record for line in lines if (record := json.loads(line))["type"] == kind]
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def records(kind: str) -> list[Json]:
+    return [record for record in everything() if record["type"] == kind]
 
 
 @pytest.mark.usefixtures("usb_camera", "service")
@@ -58,6 +61,17 @@ async def test_a_camera_that_its_driver_let_go_of_comes_back_by_a_usb_reset() ->
     before = len(records("result"))
     await eventually(lambda: len(records("result")) >= before + 2, "results again", BOUND)
     assert len(records("gap")) == 1
+
+
+@pytest.mark.usefixtures("usb_camera", "service")
+async def test_what_was_new_when_the_service_was_killed_is_found_again() -> None:
+    await eventually(lambda: len(records("result")) >= 2, "results", BOUND)
+    assert [*RUNTIME.glob("spool.sqlite3-*")]
+    systemctl("kill", "--kill-whom=main", "--signal=KILL", UNITS[1])
+    before = len(records("result"))
+    await eventually(lambda: len(records("result")) >= before + 2, "results again", BOUND)
+    seqs = {record["seq"] for record in everything()}
+    assert seqs == {*range(1, max(seqs) + 1)}
 
 
 @pytest.mark.usefixtures("usb_camera")

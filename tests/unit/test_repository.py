@@ -51,6 +51,9 @@ def pins(lock: str) -> dict[str, list[tuple[Version, int]]]:
         ("EnvironmentFile", "-/etc/default/overshootd"),
         ("StateDirectory", "overshootd"),
         ("SupplementaryGroups", "video"),
+        ("RuntimeDirectory", "overshootd"),
+        ("RuntimeDirectoryPreserve", "yes"),
+        ("Environment", "OVERSHOOTD_STAGE=%t/overshootd"),
     ],
 )
 def test_the_unit_keeps_the_service_contract(directive: str, value: str) -> None:
