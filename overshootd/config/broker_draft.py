@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from overshootd.config.brokers import BrokerConfig, HomeAssistant
+from overshootd.config.brokers import PORTS, BrokerConfig, HomeAssistant
 from overshootd.config.certificates import certificate_problems
 from overshootd.config.credentials import read_password
 from overshootd.config.explain import not_known, validate
@@ -18,9 +18,6 @@ from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, is_loopback, parted
 from overshootd.config.secret import Secret
 from overshootd.config.tree import Node
-
-PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-"""By scheme, what a URL without a port means."""
 
 ENCRYPTED: Mapping[str, str] = {"mqtt": "mqtts", "ws": "wss"}
 """What is not encrypted, and the same that is."""

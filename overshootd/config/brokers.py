@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from overshootd.config.pieces import FilePath, Line, Model, SecretRef, TopicPrefix
+
+PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+"""By scheme, what a URL without a port means."""
 
 Command = Literal["prompt", "pause"]
 Version = Literal["auto", "3.1.1", "5"]

@@ -13,15 +13,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from overshootd.backoff import NETWORK, REFUSED, Backoff
 from overshootd.condition import Condition
-from overshootd.config.brokers import BrokerConfig
+from overshootd.config.brokers import PORTS, BrokerConfig
 from overshootd.config.pieces import Reveal
 from overshootd.contracts import Log, Message
 from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
-from overshootd.mqtt.client import Connection, Link, connected, matches
+from overshootd.mqtt.client import Connection, connected, matches
 from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
 from overshootd.mqtt.kept import Kept
 from overshootd.mqtt.lane import Lane
+from overshootd.mqtt.link import Link
 from overshootd.mqtt.listening import Handler
 from overshootd.mqtt.reasons import Closed, TakenOver, TooLarge, Unsupported
 from overshootd.mqtt.tls import context
@@ -29,8 +30,6 @@ from overshootd.mqtt.topics import Topics
 from overshootd.status import BrokerState
 
 ONLINE, OFFLINE = b"online", b"offline"
-
-PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 ACK_SECONDS = 20.0
 """A connection on which nothing is acknowledged for so long leads nowhere; the library needs twice the keepalive to
@@ -214,6 +213,7 @@ class Broker:
         url, tls = urlsplit(self._config.url), self._config.tls
         secured = url.scheme in ("mqtts", "wss")
         return Link(
+            key=f"brokers.{self._name}",
             url=self._config.url,
             host=url.hostname or "",
             port=url.port or PORTS[url.scheme],

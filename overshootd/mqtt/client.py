@@ -21,10 +21,20 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from overshootd.config.secret import Secret
 from overshootd.errors import Refused, Transient, Unreachable
 from overshootd.mqtt.apart import apart
-from overshootd.mqtt.reasons import Closed, TooLarge, of_certificate, of_connect, of_end, of_publication, of_silence
+from overshootd.mqtt.link import Link
+from overshootd.mqtt.reasons import (
+    Closed,
+    TooLarge,
+    of_connect,
+    of_end,
+    of_publication,
+    of_silence,
+    of_socket,
+    of_websocket,
+    said,
+)
 
 CONNECT_SECONDS = 15.0
 """For files, the resolver, TCP, TLS and the answer together; paho gives the socket 5 s for each of its steps."""
@@ -44,23 +54,6 @@ SLOWEST = 1000.0
 """Bytes a second of a link that still counts as one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """All that a connection is made with. `path` is that of a WebSocket, None without; `will` its topic and payload."""
-
-    url: str
-    host: str
-    port: int
-    version: str
-    client_id: str
-    will: tuple[str, bytes]
-    keepalive: int
-    username: str | None = None
-    password: Secret | None = None
-    tls: Callable[[], ssl.SSLContext] | None = None
-    path: str | None = None
-
-
 class _Ear(logging.Handler):
     """Keeps what paho complained of last: it tells a socket's errors nowhere else."""
 
@@ -69,6 +62,8 @@ class _Ear(logging.Handler):
         self.last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple):
+            record.args = tuple(said(value) if isinstance(value, OSError) else value for value in record.args)
         self.last = record.getMessage()
 
 
@@ -87,6 +82,7 @@ class _Client(aiomqtt.Client):
 
     def __init__(self, link: Link, tls: ssl.SSLContext | None) -> None:
         logger = logging.Logger("mqtt", logging.ERROR)  # of nobody else's: paho is noisy, and we say it ourselves
+        self._link = link
         self.ear = _Ear()
         logger.addHandler(self.ear)
         super().__init__(**_arguments(link), tls_context=tls, websocket_path=link.path, logger=logger)
@@ -157,7 +153,7 @@ class _Client(aiomqtt.Client):
 
     def _ended(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None) -> None:
         if not self._connected.done():  # aiomqtt would wait for an answer that never comes
-            self._connected.set_exception(of_silence(self.ear.last))
+            self._connected.set_exception(of_silence(self.ear.last, self._link))
             return
         if flags.is_disconnect_packet_from_server:
             self.ended_by = reason
@@ -273,8 +269,8 @@ class Connection:
     def _why(self) -> Transient:
         if (reason := self._client.ended_by) is not None:
             return of_end(reason.value, str(reason))
-        if (said := self._client.ear.last) and "reset" not in said:
-            return Unreachable(f"the connection is lost: {said}")
+        if (last := self._client.ear.last) and "reset" not in last:
+            return Unreachable(f"the connection is lost: {last}")
         return Closed("it closed the connection")
 
 
@@ -290,7 +286,7 @@ async def connected(link: Link) -> AsyncIterator[Connection]:
 
     Raises Unreachable, Refused, Unsupported, NoAnswer or Transient when there is none.
     """
-    with _translated(link.url):
+    with _translated(link):
         async with asyncio.timeout(CONNECT_SECONDS):
             client = _Client(link, await apart(link.tls) if link.tls else None)
             await client.connect(link.keepalive)
@@ -337,20 +333,18 @@ def _set_options(sock: Any, keepalive: int) -> None:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(link: Link) -> Iterator[None]:
     """The library's errors become ours."""
     try:
         yield
     except aiomqtt.MqttCodeError as error:
-        raise of_connect(_value(error.rc), str(error.rc)) from error
-    except TimeoutError as error:
-        raise Unreachable("no answer in time") from error
-    except ssl.SSLCertVerificationError as error:
-        raise of_certificate(error.verify_message, url) from error
-    except ssl.SSLError as error:
-        raise Refused(f"TLS fails ({error.reason}): see url and tls of this broker") from error
-    except (OSError, UnicodeError, paho.WebsocketConnectionError) as error:  # UnicodeError: the host's name is none
-        raise Unreachable(str(error)) from error
+        raise of_connect(_value(error.rc), str(error.rc), link) from error
+    except paho.WebsocketConnectionError as error:
+        raise of_websocket(link) from error
+    except OSError as error:
+        raise of_socket(error, link) from error
+    except UnicodeError as error:
+        raise Refused(f"{link.host} cannot be a host's name: see {link.key}.url") from error
 
 
 def _value(code: object) -> int:

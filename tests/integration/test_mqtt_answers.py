@@ -58,7 +58,7 @@ async def test_a_wrong_password_is_told_and_once_mended_it_works(
         broker._config = broker._config.model_copy(update={"password": SecretRef(env="PASSWORD")})
         async with running(broker):
             await until(lambda: broker.state.why != "", "a refusal")
-            assert "user" in broker.state.why or "authorized" in broker.state.why
+            assert "not let in the user pi (" in broker.state.why and "see brokers.home.username" in broker.state.why
             words["password"] = "right"  # it is read again at each connection
             await until(lambda: broker.state.connected, "a connection")
     assert "right" not in "".join(log.lines) and "wrong" not in "".join(log.lines)
