@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -52,6 +53,12 @@ def environment() -> jinja2.Environment:
 JINJA = environment()
 
 
+@cache
+def compiled(template: str) -> jinja2.Template:
+    """Once: it takes much longer than to render it, and most entities have the same few."""
+    return JINJA.from_string(template)
+
+
 def check(topic: str, payload: bytes) -> Mapping[str, Mapping[str, Any]]:
     """The components, when all of it is as it must be."""
     assert TOPIC.fullmatch(topic), topic
@@ -84,7 +91,7 @@ def _check_entity(entity: Mapping[str, Any]) -> None:
         assert word not in entity or _is_topic(entity[word])
     for word in ("value_template", "json_attributes_template"):
         if word in entity:
-            JINJA.from_string(entity[word])
+            compiled(entity[word])
     _check_availability(entity)
     assert "state_topic" in entity
     match platform:
@@ -130,7 +137,7 @@ def rendered(template: str, message: bytes) -> str:
     variables: dict[str, Any] = {"value": text}
     with suppress(ValueError):
         variables["value_json"] = json.loads(text)
-    return JINJA.from_string(template).render(variables).strip()
+    return compiled(template).render(variables).strip()
 
 
 def state(entity: Mapping[str, Any], message: bytes) -> str | None:
