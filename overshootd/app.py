@@ -115,6 +115,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         store = ResumeStore(loaded.state_dir, machine_id(), log, disk.run)
         controls = KeptControls(_prompts(loaded), loaded.state_dir, log, disk.run, clock_synced)
         await controls.load()
+        closing.push_async_callback(controls.close)  # orders are taken to the very end
         zone = None if loaded.timezone is None else ZoneInfo(loaded.timezone)
         tally = DayTally(spool.within, zone, clock_synced, log)
         spool.before_sync = tally.flush

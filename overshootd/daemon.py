@@ -178,7 +178,6 @@ class Daemon:
                     tasks.create_task(Hotplug(lambda: _nudge(devices), self._log).run(), name="hotplug")
                 tasks.create_task(self._until(asked), name="until asked")
         except* Asked:
-            await self._controls.close()
             if not self._keep_streams:
                 await streams.end()
             self._log.info("streams are kept for the next start" if self._keep_streams else "all streams are closed")

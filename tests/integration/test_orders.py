@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from overshootd.control.client import ask
 from overshootd.control.orders import handlers
 from overshootd.control.server import Control
 from overshootd.control.wire import Json
 from overshootd.controls import KeptControls
 from tests.integration import daemon_bed
 from tests.integration.daemon_bed import eventually
+from tests.integration.test_daemon_end import NOWHERE
 from tests.integration.test_status_command import Told, config, overshootd
 from tests.remembering import RememberingLog
 
@@ -106,6 +109,24 @@ async def test_a_pause_over_which_the_process_was_killed_leaves_its_gap(tmp_path
         told = {record["received_at"] for record in running.records("state") if record["state"] == "paused"}
         first, second = sorted(told)
         assert gap["why"] == "paused" and gap["from"] <= first < second <= gap["to"]
+
+
+async def test_an_order_that_is_taken_while_the_daemon_ends_holds_at_the_next_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # A receiver that never answers: the sinks are given their last 1.5 s then.
+        sink = {"type": "webhook", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        configured = daemon_bed.config(tmp_path, NOWHERE, one={"sinks": [sink]})
+        async with daemon_bed.daemon(tmp_path, configured) as running:
+            await eventually(lambda: "camera live" in running.said(), "there is something to deliver")
+            ending = asyncio.create_task(running.end())
+            await eventually(lambda: "all streams are closed" in running.said(), "it has nothing else to do")
+            answer = await asyncio.to_thread(
+                ask, [tmp_path / "state" / "control.sock"], "pause", {"name": "one"}, BOUND
+            )
+            assert answer["paused"] is True
+            assert await ending == 0
+        async with daemon_bed.daemon(tmp_path, configured) as running:
+            await paused(tmp_path / "overshootd.yaml")
 
 
 async def test_another_prompt_reaches_the_running_stream(tmp_path: Path, media_net: str) -> None:
