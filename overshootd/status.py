@@ -89,11 +89,13 @@ class BrokerState:
 
 @dataclass(frozen=True, slots=True)
 class SinkNow:
-    """One sink of a stream: how many records wait for it, and why it does not take them (empty while it does)."""
+    """One sink of a stream: how many records wait for it, why it does not take them (empty while it does), and how many
+    it refused for good since the start."""
 
     name: str
     waiting: int
     why: str = ""
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)

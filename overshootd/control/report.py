@@ -118,7 +118,10 @@ def _kept(name: str, facts: DaemonFacts) -> Json:
 
 
 def _sinks(name: str, facts: DaemonFacts) -> list[Json]:
-    return [{"name": sink.name, "waiting": sink.waiting, "why": sink.why} for sink in facts.sinks.get(name, ())]
+    return [
+        {"name": sink.name, "waiting": sink.waiting, "why": sink.why, "passed_over": sink.passed_over}
+        for sink in facts.sinks.get(name, ())
+    ]
 
 
 def _spool(spool: SpoolNow) -> Json:

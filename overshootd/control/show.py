@@ -130,8 +130,10 @@ def _today(today: Json) -> str:
 
 
 def _sinks(sinks: Sequence[Json]) -> Iterator[Row]:
-    """Those that are behind."""
+    """Those that are behind, or lack what they refused."""
     for sink in sinks:
+        if sink["passed_over"]:
+            yield "passed over", f"{sink['passed_over']} records that {sink['name']} refused, since the start"
         if sink["waiting"] or sink["why"]:
             why = f": {sink['why']}" if sink["why"] else ""
             yield "waits", f"{sink['waiting']} records for {sink['name']}{why}"

@@ -21,7 +21,7 @@ MOST_SINKS = 10
 
 OF_STREAM = ("state", "why", "results", "last_result_at")
 OF_CAMERA = ("state", "why")
-OF_SINK = ("name", "waiting", "why")
+OF_SINK = ("name", "waiting", "why", "passed_over")
 OF_TODAY = ("seconds", "cents", "bytes_up", "bytes_down", "received", "due")
 
 

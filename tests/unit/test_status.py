@@ -155,7 +155,7 @@ def test_the_daemon_is_reported_with_its_cameras() -> None:
 
 def test_what_waits_of_a_stream_that_is_configured_no_more_is_reported() -> None:
     facts = replace(FACTS, sinks={"a": [], "gone": [SinkNow("mqtt:home:t", 12, "not connected")]})
-    waiting = {"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}
+    waiting = {"name": "mqtt:home:t", "waiting": 12, "why": "not connected", "passed_over": 0}
     assert report({"a": live()}, facts, now=NOW, wall=WALL)["removed_streams"] == {"gone": {"sinks": [waiting]}}
 
 
@@ -169,7 +169,7 @@ def test_what_a_stream_has_today_and_who_waits_for_whom_is_reported() -> None:
     stream = report({"a": live(), "b": live()}, facts, now=NOW, wall=WALL)["streams"]["a"]
     assert (stream["paused"], stream["sinks"]) == (
         True,
-        [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}],
+        [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected", "passed_over": 0}],
     )
     assert list(stream["today"].values()) == [3600.0, 72.0, 5, 6, 1790, 1800.0]
 
@@ -257,6 +257,12 @@ def test_the_text_says_what_a_stream_has_today_and_who_is_behind() -> None:
 def test_the_text_says_why_the_spool_stores_nothing() -> None:
     facts = replace(FACTS, spool=SpoolNow(2_000_000, 10**9, trouble="disk full"))
     assert "  spool         2.0 MB of 1.0 GB; trouble: disk full\n" in shown({}, facts=facts)
+
+
+def test_the_text_says_how_many_records_a_sink_refused() -> None:
+    facts = replace(FACTS, sinks={"a": [SinkNow("webhook:https://h/", 0, passed_over=3)]})
+    last = shown({"a": live(notes=())}, 110, facts).splitlines()[-1]
+    assert last == "  passed over   3 records that webhook:https://h/ refused, since the start"
 
 
 def test_the_text_says_last_what_waits_of_streams_that_are_configured_no_more() -> None:

@@ -58,7 +58,7 @@ def test_streams_are_told_shortly() -> None:
 
 
 def test_what_waits_for_sinks_is_told_also_of_removed_streams() -> None:
-    sinks = [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected"}]
+    sinks = [{"name": "mqtt:home:t", "waiting": 12, "why": "not connected", "passed_over": 3}]
     said = told(of_door(sinks=sinks) | {"removed_streams": {"shed": {"sinks": sinks}}})
     assert said["streams"]["door"]["sinks"] == sinks == said["removed_streams"]["shed"]["sinks"]
 
