@@ -13,7 +13,7 @@ from typing import NoReturn
 from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Sink
-from overshootd.errors import Refused, Transient, Unreachable
+from overshootd.errors import Away, Refused, Transient, Unreachable
 from overshootd.groups import TaskGroup
 from overshootd.sinks.cursor import Cursor
 from overshootd.sinks.lanes import Lanes
@@ -70,7 +70,7 @@ class Delivery:
     @property
     def now(self) -> SinkNow:
         """For whoever asks."""
-        return SinkNow(self._sink.name, self._cursor.waiting, self._why or self._lanes.why)
+        return SinkNow(self._sink.name, self._cursor.waiting, self._why or self._lanes.why, self._lanes.passed_over)
 
     async def run(self) -> None:
         """Deliver until `stop`, and then what is there. One task, once. Closes the sink."""
@@ -133,7 +133,8 @@ class Delivery:
 
     async def _put_off(self, error: Transient) -> None:
         """Until the next try. What the sink has by now, the spool learns before: that may be long."""
-        self._condition.bad(str(error))
+        if not isinstance(error, Away):
+            self._condition.bad(str(error))
         self._why = str(error)
         try:
             if not self._cursor.settled:

@@ -19,7 +19,8 @@ from overshootd.contracts import Log, Sink
 from overshootd.errors import Rejected, Transient
 from overshootd.groups import TaskGroup
 from overshootd.sinks.cursor import Batch, Cursor
-from overshootd.sinks.pace import BATCH_ROWS, Portion, Suspect
+from overshootd.sinks.pace import BATCH_ROWS, Portion
+from overshootd.sinks.suspects import Suspects
 
 FEW = 16
 """So many that wait are not worth a lane of their own: they go out in order."""
@@ -75,15 +76,15 @@ class Lanes:
         self._back = Lane(Portion(4 * FEW, BATCH_ROWS, BACKLOG_SECONDS), backlog=True)
         self._passed = 0  # the front lane looks at nothing up to this seq
         self._left = asyncio.Event()  # something is behind that
-        self._suspect = Suspect(0, 0.0, 0)
+        self._suspects = Suspects()
         self._unsettled = 0
         self.gave = asyncio.Event()
         """The sink was given something."""
         self.turn = nullcontext() if sink.live_first else asyncio.Lock()
         """A sink whose records come in order is not asked to sync in the midst of some: that may fail, and then they
         would have come before those that come again."""
-        self.why = ""
-        """Why a record is not taken, while one is not."""
+        self.passed_over = 0
+        """Records that the sink refused for good."""
 
     async def run(self) -> None:
         """Give the sink what it lacks, and what arrives, until it is to end and has all. Raises Transient."""
@@ -95,6 +96,11 @@ class Lanes:
             front = tasks.create_task(self._run_front(), name="front")
             front.add_done_callback(lambda _: self._left.set())
             tasks.create_task(self._run_back(front), name="back")
+
+    @property
+    def why(self) -> str:
+        """Why a record is not taken, while one is not."""
+        return self._suspects.why
 
     def wake(self) -> None:
         """Look again whether it is to end."""
@@ -126,19 +132,20 @@ class Lanes:
                 if not await self._give(self._front, gap):
                     return
                 if all_there_is and not self._ends:
-                    await self._pause(GATHER_SECONDS)
+                    await _within(self._stopping, GATHER_SECONDS)
 
     async def _run_back(self, front: asyncio.Task[None]) -> None:
-        """What the front lane has passed, oldest first."""
+        """What the front lane has passed, oldest first, but for what is refused just now."""
         while True:
-            if (gap := self._cursor.given.gap(self._passed)) is not None:
+            now, due = self._clock(), self._suspects.due(self._passed)
+            if (gap := self._suspects.gap(self._cursor.given, self._passed, now)) is not None:
                 if not await self._give(self._back, gap):
                     return
-            elif self._ends and front.done():
+            elif front.done() and (self._stopping.is_set() or (self._once and due is None)):
                 return
             else:
                 self._left.clear()
-                await self._left.wait()
+                await _within(self._left, None if due is None else due - now)
 
     def _jump(self) -> bool:
         """Leave to the backlog all but the newest portion. False when there is no more than that."""
@@ -176,8 +183,7 @@ class Lanes:
         self._cursor.gave(batch)
         if not lane.backlog:
             self._passed = max(self._passed, batch.last)
-        if batch.first <= self._suspect.seq <= batch.last:
-            self.why = ""
+        self._suspects.gave(batch.first, batch.last)
         self._unsettled += len(batch.lines)
         if self._unsettled >= PLENTY:
             self._cursor.due.set()
@@ -186,26 +192,40 @@ class Lanes:
     # -- what the sink refuses
 
     async def _refused(self, lane: Lane, batch: Batch, error: Rejected) -> bool:
-        """Find the record that it is, and come back to that until it is hopeless; what is live does not wait for it."""
+        """Find the record that it is, and come back to it until it is hopeless. Only what is in order waits for it."""
         if len(batch.lines) > 1:
             lane.portion.split(len(batch.lines))
             return True
         if not error.certain and lane is self._front and self._sink.live_first:
             self._leave(batch.last)
             return True
-        self._suspect = self._suspect.again(batch.last, self._clock())
-        uid = match[1].decode() if (match := UID.search(batch.lines[0])) else "?"
-        if error.certain or self._suspect.is_hopeless(self._clock()):
-            self._log.error(f"delivery to {self._sink.name}: a record is passed over: {error}", uid=uid)
-            self._gave(lane, batch)
+        now = self._clock()
+        suspect = self._suspects.refused(batch.last, now, str(error))
+        if error.certain or suspect.is_hopeless(now):
+            self._pass_over(lane, batch, error)
             return True
-        if self._suspect.times == 1:
-            self._log.warning(f"delivery to {self._sink.name}: a record is refused and tried again: {error}", uid=uid)
-        self.why = str(error)
-        await self._pause(self._backoff.delay(self._suspect.times - 1, random.uniform, error.retry_after))
+        if suspect.times == 1:
+            again = f"delivery to {self._sink.name}: a record is refused and tried again: {error}"
+            self._log.warning(again, uid=_uid(batch.lines[0]))
+        seconds = self._backoff.delay(suspect.times - 1, random.uniform, error.retry_after)
+        self._suspects.put_off(suspect.seq, now + seconds)
+        if lane is self._back:
+            return True
+        await _within(self._stopping, seconds)
         return not self._stopping.is_set()
 
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+    def _pass_over(self, lane: Lane, batch: Batch, error: Rejected) -> None:
+        self.passed_over += 1
+        self._log.error(f"delivery to {self._sink.name}: a record is passed over: {error}", uid=_uid(batch.lines[0]))
+        self._gave(lane, batch)
+
+
+def _uid(line: bytes) -> str:
+    return match[1].decode() if (match := UID.search(line)) else "?"
+
+
+async def _within(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for it; no longer than that."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

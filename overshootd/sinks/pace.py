@@ -1,4 +1,4 @@
-"""How much a lane gives at a time, how far it lags, and when a record has been refused for long enough. Pure."""
+"""How much a lane gives at a time, and how far it lags. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ BATCH_ROWS, BATCH_BYTES = 256, 256 * 1024
 MARK_SECONDS = 0.1
 MARKS = 128
 """What is known of arrivals: to a tenth of a second, some 13 s back."""
-
-TIMES, PATIENCE_SECONDS = 10, 3600.0
-"""A record that is refused by itself so many times, and for so long, is passed over."""
 
 
 @dataclass(slots=True)
@@ -67,19 +64,3 @@ class Arrivals:
                 break
             age = now - at
         return age
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A record that was refused by itself, so many `times` since `since` (monotonic seconds)."""
-
-    seq: int
-    since: float
-    times: int = 1
-
-    def again(self, seq: int, now: float) -> Suspect:
-        """That one, or another, was refused now."""
-        return Suspect(seq, self.since, self.times + 1) if seq == self.seq else Suspect(seq, now)
-
-    def is_hopeless(self, now: float) -> bool:
-        return self.times >= TIMES and now - self.since >= PATIENCE_SECONDS

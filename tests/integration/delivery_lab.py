@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from overshootd.backoff import Backoff
+from overshootd.contracts import Sink
 from overshootd.errors import Rejected, Transient
 from overshootd.sinks.cursor import Cursor
 from overshootd.sinks.delivery import Delivery
@@ -52,6 +53,7 @@ class Wire:
     tried: int = 0  # how often it did not fail at once
     syncs: int = 0
     largest: int = 0
+    alone: list[int] = field(default_factory=list)  # what was tried by itself
     seconds: float = 0.0  # that a record takes
     allow_live: asyncio.Event = field(default_factory=asyncio.Event)
     allow_backlog: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +74,8 @@ class Wire:
             raise Transient("the wire is cut")
         self.tried += 1
         seqs = [int(json.loads(line)["seq"]) for line in lines]
+        if len(seqs) == 1:
+            self.alone += seqs
         await (self.allow_backlog if backlog else self.allow_live).wait()
         if self.seconds:
             await asyncio.sleep(self.seconds * len(lines))
@@ -133,15 +137,16 @@ class Running:
 
 def begin(
     spool: Spool,
-    sink: Wire,
+    sink: Sink,
     log: RememberingLog | None = None,
     *,
     sync_seconds: float = 0.01,
+    backoff: Backoff = SOON,
     clock: Callable[[], float] = time.monotonic,
 ) -> Running:
     [cursor] = spool.attach("yard", {sink.name: ""})
     log = log or RememberingLog()
-    delivery = Delivery(cursor, sink, log, sync_seconds=sync_seconds, backoff=SOON, clock=clock)
+    delivery = Delivery(cursor, sink, log, sync_seconds=sync_seconds, backoff=backoff, clock=clock)
     return Running(cursor, delivery, asyncio.create_task(delivery.run()))
 
 

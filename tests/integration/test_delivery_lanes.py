@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from overshootd.sinks import lanes
+from overshootd.backoff import Backoff
+from overshootd.config.secret import Secret
+from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
+from overshootd.sinks import lanes, suspects
 from overshootd.sinks.spool import FILE_NAME, Spool
+from overshootd.sinks.webhook import WebhookSink
 from overshootd.status import SinkNow
 from tests.integration.delivery_lab import NEVER, PATIENCE, TellingLog, Wire, append, begin, opened
 from tests.remembering import RememberingLog
+
+SELDOM = Backoff(floor=NEVER)
+
+
+@asynccontextmanager
+async def refusing(odd: int, of: int) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A web server that does not take the record `odd`: its URL, and what is set once it has all others of `of`."""
+    taken, all_others = set[int](), asyncio.Event()
+
+    async def take(request: web.Request) -> web.Response:
+        if (seq := (await request.json())["seq"]) == odd:
+            return web.Response(status=422)
+        taken.add(seq)
+        if len(taken) == of - 1:
+            all_others.set()
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", all_others
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
@@ -158,13 +190,13 @@ async def test_a_record_that_is_refused_for_an_hour_is_passed_over_and_the_log_s
     await append(spool, 100)
     hours = 0.0
     wire, log = Wire(refused={50}), TellingLog()
-    running = begin(spool, wire, log, clock=lambda: hours * 3600)
-    await wire.until(lambda: len(log.lines) == 1)
-    assert running.delivery.now.waiting == 51
+    running = begin(spool, wire, log, clock=lambda: time.monotonic() + hours * 3600)
+    await wire.until(lambda: running.delivery.now == SinkNow("wire", 1, "too odd"))
     hours = 1.1
     await wire.until(lambda: running.delivery.now.waiting == 0)
     await running.stop()
     assert sorted(wire.seqs) == [seq for seq in range(1, 101) if seq != 50]
+    assert running.delivery.now == SinkNow("wire", 0, passed_over=1)
     assert log.lines[1] == "delivery to wire: a record is passed over: too odd"
     [uid] = log.uids
     assert len(uid) == 36
@@ -177,6 +209,53 @@ async def test_a_record_that_is_refused_for_certain_is_passed_over_at_once(spool
     await wire.until(lambda: wire.seqs == [1, 3])
     await running.stop()
     assert log.lines == ["delivery to wire: a record is passed over: too odd"]
+
+
+async def test_a_backlog_goes_on_behind_a_record_that_is_refused(spool: Spool) -> None:
+    await append(spool, 1000)
+    wire = Wire(refused={50, 60, 61})
+    running = begin(spool, wire)
+    await wire.until(lambda: running.delivery.now.waiting == 3)
+    assert running.delivery.now.why == "too odd"
+    wire.refused = {50}
+    await wire.until(lambda: running.delivery.now == SinkNow("wire", 1, "too odd"))
+    wire.refused.clear()
+    await wire.until(lambda: running.delivery.now == SinkNow("wire", 0))
+    assert sorted(wire.seqs) == list(range(1, 1001)), "nothing twice"
+    await running.stop()
+
+
+async def test_where_all_of_a_backlog_is_refused_few_are_tried(spool: Spool) -> None:
+    await append(spool, 100)
+    wire = Wire(refused=set(range(1, 101)))
+    running = begin(spool, wire)
+    await wire.until(lambda: len(wire.alone) > 10 * suspects.FEW)
+    assert {*wire.alone} == set(range(1, suspects.FEW + 2))
+    await running.stop()
+    assert running.delivery.now.waiting == 100
+
+
+async def test_an_end_is_not_held_up_by_a_record_that_waits_to_be_tried_again(spool: Spool) -> None:
+    await append(spool, 100)
+    wire = Wire(refused={50})
+    running = begin(spool, wire, backoff=SELDOM)
+    await wire.until(lambda: running.delivery.now.waiting == 1)
+    await running.stop()
+    assert len(wire.given) == 99
+
+
+async def test_one_record_that_a_web_server_refuses_holds_up_no_other(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    await append(spool, 100)
+    async with refusing(7, of=100) as (url, taken):
+        config = WebhookSinkConfig.model_validate({"type": "webhook", "url": url})
+        running = begin(spool, WebhookSink(config, lambda _: Secret(""), RememberingLog()), backoff=SELDOM)
+        async with asyncio.timeout(PATIENCE):
+            await taken.wait()
+        await running.stop()
+    assert running.delivery.now.waiting == 1
 
 
 async def test_in_order_a_refused_record_is_waited_for(spool: Spool) -> None:

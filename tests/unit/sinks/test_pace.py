@@ -1,11 +1,11 @@
-"""How much a lane gives at a time, how far it lags, and when a refused record is passed over."""
+"""How much a lane gives at a time, and how far it lags."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overshootd.sinks.pace import PATIENCE_SECONDS, TIMES, Arrivals, Portion, Suspect
+from overshootd.sinks.pace import Arrivals, Portion
 
 MOST = 256
 SECONDS = 0.25
@@ -72,17 +72,3 @@ def test_a_record_is_never_taken_for_older_than_it_is(steps: list[float], data: 
     age = now - came[seq]
     assert arrivals.age(seq, now) <= age
     assert arrivals.age(seq, now) >= min(age, 12.5) - 3.1, "a mark may lie as much later as two arrivals lie apart"
-
-
-def test_a_record_is_hopeless_after_many_times_and_a_long_while() -> None:
-    suspect = Suspect(7, 0.0)
-    for _ in range(TIMES - 2):
-        suspect = suspect.again(7, 1.0)
-    assert not suspect.is_hopeless(PATIENCE_SECONDS)
-    suspect = suspect.again(7, 2.0)
-    assert not suspect.is_hopeless(PATIENCE_SECONDS - 1)
-    assert suspect.is_hopeless(PATIENCE_SECONDS)
-
-
-def test_another_record_begins_anew() -> None:
-    assert Suspect(7, 0.0, times=50).again(8, 5000.0) == Suspect(8, 5000.0, times=1)
