@@ -29,6 +29,10 @@ class Unreachable(Transient):
     """Nobody answers: no route, no resolver, a black hole. Asking costs a packet, so it is asked more often."""
 
 
+class Away(Unreachable):
+    """Nobody answers, and whoever keeps the connection tells of it: those who wanted to use it need not as well."""
+
+
 class Congested(Transient):
     """The path takes far less than what is passed on as the camera encodes it: encode it anew, with fewer bits."""
 

@@ -16,7 +16,7 @@ from overshootd.condition import Condition
 from overshootd.config.brokers import PORTS, BrokerConfig
 from overshootd.config.pieces import Reveal
 from overshootd.contracts import Log, Message
-from overshootd.errors import ConfigError, Refused, Rejected, Transient, Unreachable
+from overshootd.errors import Away, ConfigError, Refused, Rejected, Transient, Unreachable
 from overshootd.mqtt.client import Connection, connected, matches
 from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
@@ -84,16 +84,19 @@ class Broker:
     async def publish(self, messages: Sequence[Message], *, backlog: bool = False) -> None:
         await self._tried.wait()
         if (connection := self._connection) is None:
-            raise Unreachable(f"no connection to broker {self._name}" + (f": {why}" if (why := self.state.why) else ""))
+            raise Away(f"no connection to broker {self._name}: {self.state.why or 'it was just lost'}")
         try:
             await (self._backlog if backlog else self._live).publish(connection, messages)
-        except Closed as error:
-            self._suspect(messages, error)
-            raise
+        except Transient as error:
+            if not connection.is_over:
+                raise
+            if isinstance(error, Closed | TooLarge):
+                self._suspect(messages, error)
+            raise Away(f"no connection to broker {self._name}: {error}") from error
 
-    def _suspect(self, messages: Sequence[Message], error: Closed) -> None:
-        """Closing is all that some brokers do about a message that they do not take. Raises Rejected when it happened
-        twice running at the same one."""
+    def _suspect(self, messages: Sequence[Message], error: Closed | TooLarge) -> None:
+        """Closing is all that some brokers do about a message that they do not take, and those that say that one was
+        too large do not say which of them. Raises Rejected when it happened twice running at the same one."""
         if len(messages) == 1:
             payload = messages[0].payload
             again, self._closed_on = self._closed_on == payload, payload

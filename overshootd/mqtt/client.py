@@ -213,6 +213,11 @@ class Connection:
         """Set when there may be room for another publication."""
         return self._client.freed
 
+    @property
+    def is_over(self) -> bool:
+        """Whatever was under way failed with it."""
+        return self._over is not None
+
     def takes(self, share: float) -> bool:
         """Whether one more may be under way, of this share of what the broker takes (MQTT 5, section 3.2.2.3.3)."""
         return len(self._client.awaited) < max(1, int(self._receives * share))

@@ -14,7 +14,7 @@ from overshootd.backoff import Backoff
 from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Message
-from overshootd.errors import Refused, Unreachable
+from overshootd.errors import Away, Refused, Unreachable
 from overshootd.mqtt import broker as module
 from overshootd.mqtt import client
 from overshootd.mqtt.reasons import TooLarge
@@ -159,6 +159,20 @@ async def test_what_ends_a_connection_when_it_is_sent_is_left_out_and_told(
             broker.keep("small/0", b"2")
             await listener.hears("small/0", b"2")
         assert broker.state.connections == connections
+
+
+async def test_what_was_under_way_beside_a_message_too_large_is_not_passed_over(log: RememberingLog) -> None:
+    """The broker does not say which of them it was."""
+    async with (
+        scripted(lambda _: b"\x20\x03\x00\x00\x00") as server,
+        connected(f"mqtt://127.0.0.1:{server.port}", log, version="5") as broker,
+    ):
+        both = [asyncio.create_task(broker.publish([Message("a", each)])) for each in (b"small", bytes(9))]
+        await until(lambda: len(server.waiting) == 3, "both, and that we are there")
+        assert server.writer is not None
+        server.writer.write(b"\xe0\x02\x95\x00")
+        errors = await bounded(asyncio.gather(*both, return_exceptions=True))
+    assert [type(error) for error in errors] == [Away, Away]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

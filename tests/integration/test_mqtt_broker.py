@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from overshootd.config.sinks import MqttSink as MqttSinkConfig
 from overshootd.contracts import Message
 from overshootd.errors import Unreachable
+from overshootd.sinks.mqtt import MqttSink
 from tests.integration.announce_bed import listening
+from tests.integration.delivery_lab import append, begin, opened
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import ROOT, VERSIONS, bounded, connected, made, running, until, url
 from tests.remembering import RememberingLog
@@ -121,6 +124,26 @@ async def test_an_outage_is_two_lines(server: Mosquitto, log: RememberingLog) ->
     told = log.lines[begun:]
     assert 2 <= len(told) <= 3
     assert told[-1] == "broker home works again"
+
+
+async def test_deliveries_show_an_outage_and_leave_it_to_the_broker_to_tell(
+    server: Mosquitto, log: RememberingLog, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as spool, connected(url(server), log) as broker:
+        told = RememberingLog()
+        running = begin(
+            spool, MqttSink(MqttSinkConfig(type="mqtt", broker="home", topic="a", last_topic=""), broker), told
+        )
+        await append(spool, 1)
+        await until(lambda: running.delivery.now.waiting == 0, "the first one")
+        await server.kill()
+        await until(lambda: not broker.state.connected, "the loss")
+        await append(spool, 1)
+        await until(lambda: "no connection to broker home: " in running.delivery.now.why, "the reason")
+        await server.start()
+        await until(lambda: running.delivery.now.waiting == 0, "the second one")
+        await running.stop()
+    assert told.lines == []
 
 
 async def test_what_was_under_way_at_a_loss_is_not_sent_behind_our_back(server: Mosquitto, log: RememberingLog) -> None:
