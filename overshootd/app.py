@@ -172,7 +172,7 @@ async def _alone(state_dir: Path, disk: Disk, asked: asyncio.Future[Ending], not
     try:
         done, _ = await asyncio.wait(either, timeout=STARTED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            notifier.status(f"waiting: another overshootd has {state_dir}")
+            notifier.status(f"waiting for the state directory {state_dir}")
             notifier.ready()
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:

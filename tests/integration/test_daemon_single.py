@@ -31,7 +31,7 @@ async def waits(second: Daemon, first: Daemon) -> None:
     """It has said whom it waits for, and told systemd that it has started."""
     await eventually(lambda: f"is in use by process {first.process.pid}: stop the other" in second.said(), "who has it")
     await eventually(lambda: "READY=1" in second.heard(), "READY=1")
-    assert "STATUS=waiting: another overshootd has " in second.heard()
+    assert "STATUS=waiting for the state directory " in second.heard()
 
 
 def other(folder: Path) -> Path:
@@ -72,7 +72,7 @@ async def test_a_second_daemon_goes_on_with_what_a_killed_one_left(media_net: st
             async with daemon(place, settings) as second:
                 await waits(second, first)
                 await first.end(signal.SIGKILL)
-                await first.more_results(2)  # of the same file
+                await eventually(lambda: "event=live" in second.said(), "results of its own")
                 assert "resumed" in second.said()
                 assert (await asked_pid(tmp_path)) == second.process.pid
                 assert len(await gateway.streams()) == 1
