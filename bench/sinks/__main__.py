@@ -29,7 +29,7 @@ from tests.integration import namespace
 from tests.ledger.disk import NoDisk, small_memory
 
 UNAVAILABLE = 69
-STAGE_MB = 64
+STAGE_KB = 64_000
 Part = Callable[[Path], Coroutine[Any, Any, list[Line]]]
 
 PARTS: dict[str, Part] = {
@@ -78,7 +78,7 @@ def _measured(name: str, part: Part) -> list[Line]:
     print(f"bench: {name}, of records of {records.size()} bytes", file=sys.stderr, flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="overshootd-bench-") as folder,
-        small_memory(Path(folder) / STAGE, STAGE_MB),
+        small_memory(Path(folder) / STAGE, STAGE_KB),
     ):
         return asyncio.run(part(Path(folder)))
 

@@ -31,6 +31,7 @@ from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, pu
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.salvage import salvage
 from overshootd.sinks.staging import Staging
+from overshootd.sinks.wal import Survey
 from overshootd.status import SpoolNow
 
 T = TypeVar("T")
@@ -347,7 +348,8 @@ class Store:
         boot, _, place = was.partition("@")
         self.now = replace(self.now, dropped=dropped)
         self._streams.clear()
-        cut = self._database.survey().cut if boot else 0
+        end = self._database.survey() if boot else Survey(0, 0)
+        cut = end.cut if boot != self._boot or end.lost else 0
         found = self._staging.take_over(connection, place if boot == self._boot else "")
         if boot == self._boot and not found:
             self._log.error(f"{place} is gone, and with it what was new when overshootd ended: keep its directory")

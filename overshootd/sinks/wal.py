@@ -26,10 +26,15 @@ Sums = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Bytes up to the end of the last commit that is whole; and bytes behind it that belong to the same generation of
-    the log: they were written, but the next commit will overwrite them."""
+    the log: they were written, but the next commit will overwrite them.
+
+    `lost`: among those was a commit, and not at their end. Without that, they are what a full disk or a kill left of
+    one that never was.
+    """
 
     whole: int
     cut: int
+    lost: bool = False
 
 
 def survey(log: BinaryIO) -> Survey:
@@ -44,20 +49,22 @@ def survey(log: BinaryIO) -> Survey:
     sums = checksum(head[:24], (0, 0), order)
     intact = sums == (first, second)
     at = whole = HEADER.size if intact else 0
-    cut = 0
+    cut, committed, lost = 0, False, False
     while len(frame := log.read(FRAME.size + page_size)) >= 16:
         ours = list(SALTS.unpack_from(frame, 8)) == salts
         at += len(frame)
         cut += len(frame) if ours else 0
+        lost |= committed and ours
+        committed |= ours and FRAME.unpack_from(frame.ljust(FRAME.size, b"\0"))[1] > 0
         if intact and ours and len(frame) == FRAME.size + page_size:
             sums = checksum(frame[24:], checksum(frame[:8], sums, order), order)
             _, commit, _, _, *expected = FRAME.unpack_from(frame)
             intact = list(sums) == expected
             if intact and commit:
-                whole, cut = at, 0
+                whole, cut, committed = at, 0, False
         else:
             intact = False
-    return Survey(whole, cut)
+    return Survey(whole, cut, lost)
 
 
 def checksum(data: bytes, sums: Sums, order: str) -> Sums:

@@ -58,7 +58,7 @@ class Process:
 @asynccontextmanager
 async def overshootd(log: Path, *arguments: str, **environ: str) -> AsyncIterator[Process]:
     """`overshootd ARGUMENTS`, killed at the end if the test has not ended it."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OVERSHOOT_", "NOTIFY_"))}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("OVERSHOOT", "NOTIFY_"))}
     with log.open("w") as err:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "overshootd", *arguments),

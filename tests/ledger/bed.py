@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.integration.daemon_bed import BOUND, Json, Simulator, config, eventually, simulator
 from tests.integration.mosquitto import Mosquitto, free_port, mosquitto
 from tests.integration.namespace import ADDRESSES
-from tests.ledger.disk import Disk, small_disk
+from tests.ledger.disk import Disk, small_disk, small_memory
 from tests.ledger.keeper import Keeper
 from tests.ledger.plan import Plan, State
 from tests.ledger.subscriber import Subscriber
@@ -81,7 +81,7 @@ async def bed(folder: Path, plan: Plan, *, with_broker: bool) -> AsyncIterator[B
         gateway = await stack.enter_async_context(simulator(folder, "--advertise", ADDRESSES[0]))
         broker = await stack.enter_async_context(_broker(folder)) if with_broker else None
         settings = _settings(folder, plan, gateway.base_url, state, broker)
-        yield Bed(gateway, Keeper(folder, settings), results, state, broker)
+        yield Bed(gateway, Keeper(folder, settings, _stage(folder, plan, stack)), results, state, broker)
 
 
 def _state(folder: Path, where: State, results: Disk, stack: AsyncExitStack) -> Disk | None:
@@ -92,6 +92,13 @@ def _state(folder: Path, where: State, results: Disk, stack: AsyncExitStack) -> 
             return stack.enter_context(small_disk(folder / "state", MEGABYTES))
         case State.ELSEWHERE:
             return None
+
+
+def _stage(folder: Path, plan: Plan, stack: AsyncExitStack) -> dict[str, str]:
+    """What the daemon's environment says of it."""
+    if plan.stage_kb is None:
+        return {}
+    return {"OVERSHOOTD_STAGE": str(stack.enter_context(small_memory(folder / "stage", plan.stage_kb)).path)}
 
 
 @asynccontextmanager

@@ -52,16 +52,16 @@ def small_disk(path: Path, megabytes: int, *, block: int = 1024) -> Iterator[Dis
     path.mkdir(parents=True)
     kind = "ext4" if _ext4(path, megabytes, block) else "tmpfs"
     if kind == "tmpfs":
-        _tmpfs(path, megabytes)
+        _tmpfs(path, megabytes * 1024)
     with _mounted(path):
         yield Disk(path, kind)
 
 
 @contextmanager
-def small_memory(path: Path, megabytes: int) -> Iterator[Disk]:
+def small_memory(path: Path, kilobytes: int) -> Iterator[Disk]:
     """A tmpfs. Raises NoDisk."""
     path.mkdir(parents=True)
-    _tmpfs(path, megabytes)
+    _tmpfs(path, kilobytes)
     with _mounted(path):
         yield Disk(path, "tmpfs")
 
@@ -74,8 +74,8 @@ def _mounted(path: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def _tmpfs(path: Path, megabytes: int) -> None:
-    if why := _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)):
+def _tmpfs(path: Path, kilobytes: int) -> None:
+    if why := _run("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)):
         raise NoDisk(why)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ class Keeper:
 
     folder: Path
     settings: Json
+    environ: Mapping[str, str]
     deaths: list[float] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     lives: int = 0
@@ -39,7 +40,7 @@ class Keeper:
             self.lives += 1
             folder = self.folder / f"life-{self.lives}"
             folder.mkdir(parents=True)
-            async with daemon(folder, self.settings) as running:
+            async with daemon(folder, self.settings, **self.environ) as running:
                 self._running = running
                 code = await running.process.wait()
                 self._running = None

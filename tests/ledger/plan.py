@@ -11,6 +11,10 @@ SPAN = 16.0
 """Seconds in which troubles begin."""
 
 
+STAGES = (200, 64_000)
+"""kB: the first is full after some results."""
+
+
 class Kind(StrEnum):
     KILLED = "daemon killed"
     BROKER_STOPPED = "broker stopped"
@@ -69,9 +73,15 @@ class Plan:
     sync_seconds: float
     rotate_bytes: int
     lanes: tuple[tuple[Trouble, ...], ...]
+    stage_kb: int | None = None
+    """How large the tmpfs is where the daemon stages what is new. None: it does not."""
 
     def __str__(self) -> str:
-        return f"state_dir {self.state}, sync_seconds {self.sync_seconds:g}, rotate_bytes {self.rotate_bytes}"
+        stage = "none" if self.stage_kb is None else f"{self.stage_kb} kB"
+        return (
+            f"state_dir {self.state}, sync_seconds {self.sync_seconds:g}, rotate_bytes {self.rotate_bytes}, "
+            f"stage {stage}"
+        )
 
 
 def plan(seed: int, *, broker: bool = True, span: float = SPAN) -> Plan:
@@ -81,9 +91,10 @@ def plan(seed: int, *, broker: bool = True, span: float = SPAN) -> Plan:
     lanes += [BROKER] * broker + [STATE] * (state is State.SMALL)
     return Plan(
         state,
-        dice.choice([0.5, 2.0, 5.0]),
+        dice.choice([0.5, 2.0, 5.0, 10.0]),
         dice.choice([20_000, 10_000_000]),
         tuple(tuple(_troubles(lane, dice, span)) for lane in lanes),
+        dice.choice([None, *STAGES]),
     )
 
 

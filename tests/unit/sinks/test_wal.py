@@ -58,7 +58,22 @@ def test_one_wrong_byte_ends_what_is_whole(at: int, change: int) -> None:
     found = looked_at(bytes(data))
     broken = at // SIZE
     salt = 8 <= at % SIZE < 16
-    assert found == Survey(HEADER.size + broken * SIZE, (6 - broken - salt) * SIZE)
+    assert (found.whole, found.cut) == (HEADER.size + broken * SIZE, (6 - broken - salt) * SIZE)
+
+
+@pytest.mark.parametrize(
+    ("commits", "broken", "lost"),
+    [
+        ({1, 2, 3, 4, 5, 6}, 2, True),
+        ({1, 4, 6}, 3, True),
+        ({1, 6}, 3, False),  # half of a commit, as a kill leaves it
+        ({1, 2, 3, 4, 5, 6}, 5, False),  # its end
+    ],
+)
+def test_a_commit_is_lost_when_others_came_behind_it(commits: set[int], broken: int, lost: bool) -> None:
+    data = bytearray(log(6, commits))
+    data[HEADER.size + broken * SIZE + FRAME.size] ^= 1
+    assert looked_at(bytes(data)).lost is lost
 
 
 def test_what_an_earlier_generation_left_behind_is_not_missed() -> None:
@@ -74,4 +89,4 @@ def test_what_is_no_log_has_nothing_whole_and_lacks_nothing(data: bytes) -> None
 def test_a_log_with_a_broken_head_is_cut_off_whole() -> None:
     data = bytearray(log(3, {3}))
     data[HEADER.size - 1] ^= 1
-    assert looked_at(bytes(data)) == Survey(0, 3 * SIZE)
+    assert looked_at(bytes(data)) == Survey(0, 3 * SIZE, lost=False)
