@@ -139,14 +139,21 @@ class Outlets:
 
     def _rebuild(self, stream: str, text: str) -> Sink | None:
         """A sink of a stream that is removed or broken, from what the spool kept of its configuration."""
-        try:
-            config = sink_config(text)
-            if isinstance(config, MqttSink):
-                config = config.model_copy(update={"last_topic": ""})  # what is retained of it is removed there
-            return self._sink(config, stream)
-        except ConfigError as error:
-            self._log.warning(f"nothing more is delivered to a sink of {stream}: {error}", stream=stream)
-            return None
+        config = sink_config(text)
+        if isinstance(config, MqttSink):
+            if config.broker not in self._brokers and self._is_broken(config.broker):
+                told = f"what waits for broker {config.broker} stays in the spool: its configuration is broken"
+                self._log.warning(told, stream=stream)
+                return None
+            config = config.model_copy(update={"last_topic": ""})  # what is retained of it is removed there
+        return self._sink(config, stream)
+
+    def _is_broken(self, broker: str) -> bool:
+        """Whether it may yet be configured: there is a mistake in it, or in what it may be written in."""
+        return any(
+            not problem.key or problem.key == "brokers" or problem.within("brokers", broker)
+            for problem in self._loaded.problems
+        )
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

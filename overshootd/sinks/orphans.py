@@ -12,7 +12,7 @@ from typing import TypeVar
 from overshootd.backoff import NETWORK, Backoff
 from overshootd.condition import Condition
 from overshootd.contracts import Log, Sink
-from overshootd.errors import SpoolError
+from overshootd.errors import ConfigError, SpoolError
 from overshootd.groups import TaskGroup
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.spool import Spool
@@ -23,13 +23,13 @@ T = TypeVar("T")
 SYNC_SECONDS = 5.0
 
 Rebuild = Callable[[str, str], Sink | None]
-"""From a stream's name and the configuration of a sink as JSON to the sink; None where it cannot be built any more."""
+"""From a stream's name and the configuration of a sink as JSON to the sink; None where it cannot be built just now, as
+after a slip in the configuration. Raises ConfigError where it never will be."""
 
 
 class Orphans:
     """`sound`: the streams that have their own deliveries. `broken`: those of which the configuration says too little
-    for that. A sink of theirs that cannot be built, as after a slip in the configuration, loses nothing; one of a
-    removed stream does.
+    for that. No sink of theirs loses anything; of a removed stream one does that can never be built any more.
     """
 
     def __init__(
@@ -82,16 +82,22 @@ class Orphans:
 
     async def _begin(self, stream: str, configs: Mapping[str, str]) -> None:
         log = self._log.bind(stream=stream)
-        sinks = {name: sink for name, config in configs.items() if (sink := self._rebuild(stream, config)) is not None}
-        if stream in self._broken:
-            kept = configs
-        elif sinks:
-            kept = {name: configs[name] for name in sinks}
-        else:
-            log.warning(f"what waited for {', '.join(configs)} is dropped: there is no such sink any more")
+        sinks: dict[str, Sink] = {}
+        kept = dict(configs)
+        for name, config in configs.items():
+            try:
+                if (sink := self._rebuild(stream, config)) is not None:
+                    sinks[name] = sink
+            except ConfigError as error:
+                log.warning(f"nothing more is delivered to {name}: {error}")
+                if stream not in self._broken:
+                    del kept[name]
+        if not kept:
+            log.warning(f"what waited for {', '.join(configs)} is dropped")
             await self._asked(lambda: self._spool.forget(stream))
             return
-        log.info("delivering what waits of a stream that is removed or broken")
+        if sinks:
+            log.info("delivering what waits of a stream that is removed or broken")
         cursors = dict(zip(kept, self._spool.attach(stream, kept), strict=True))
         self._deliveries += [
             Delivery(cursors[name], sink, log, sync_seconds=SYNC_SECONDS, once=True, backoff=self._backoff)

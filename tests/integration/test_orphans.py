@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from overshootd.contracts import Sink
-from overshootd.errors import SpoolError
+from overshootd.errors import ConfigError, SpoolError
 from overshootd.sinks.orphans import Orphans
 from overshootd.sinks.spool import Spool
 from tests.integration.delivery_lab import PATIENCE, SOON, Wire, append, opened
@@ -23,16 +23,18 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
 
 
 class Outlets:
-    """Builds a Wire for each configuration, but for those that are `gone`."""
+    """Builds a Wire for each configuration, but for those that are `gone`, or cannot be built just `now`."""
 
-    def __init__(self, *gone: str) -> None:
-        self.gone = gone
+    def __init__(self, *gone: str, now: Sequence[str] = ()) -> None:
+        self.gone, self.now = gone, now
         self.asked: list[tuple[str, str]] = []
         self.wires: dict[str, Wire] = {}
 
     def rebuild(self, stream: str, config: str) -> Sink | None:
         self.asked.append((stream, config))
-        return None if config in self.gone else self.wires.setdefault(config, Wire(config))
+        if config in self.gone:
+            raise ConfigError("there is no such broker")
+        return None if config in self.now else self.wires.setdefault(config, Wire(config))
 
 
 async def left_behind(spool: Spool, stream: str, sinks: Sequence[str], count: int) -> None:
@@ -92,8 +94,26 @@ async def test_a_removed_stream_of_which_no_sink_can_be_built_is_dropped_with_a_
     await left_behind(spool, "gate", ["a", "b"], 3)
     log = RememberingLog()
     await orphans(spool, Outlets("a", "b"), log).run()
-    assert log.lines == ["what waited for a, b is dropped: there is no such sink any more"]
+    assert log.lines == [
+        "nothing more is delivered to a: there is no such broker",
+        "nothing more is delivered to b: there is no such broker",
+        "what waited for a, b is dropped",
+    ]
     assert await waiting(spool) == {}
+
+
+async def test_what_a_removed_stream_has_for_a_sink_that_cannot_be_built_just_now_stays(spool: Spool) -> None:
+    await left_behind(spool, "gate", ["a", "b", "c"], 3)
+    outlets = Outlets("c", now=["a"])
+    await orphans(spool, outlets).run()
+    assert outlets.wires["b"].seqs == [1, 2, 3]
+    assert await waiting(spool) == {"gate": {"a": "a", "b": "b"}}
+
+
+async def test_of_a_removed_stream_of_which_no_sink_can_be_built_just_now_all_stays(spool: Spool) -> None:
+    await left_behind(spool, "gate", ["a", "b"], 3)
+    await orphans(spool, Outlets(now=["a", "b"])).run()
+    assert await waiting(spool) == {"gate": {"a": "a", "b": "b"}}
 
 
 async def test_one_sink_that_cannot_be_built_keeps_another_from_nothing(spool: Spool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from overshootd.config.load import load
 from overshootd.config.secret import Secret
-from overshootd.config.sinks import FileSink
+from overshootd.config.sinks import FileSink, MqttSink
 from overshootd.outlets import Outlets
 from overshootd.sinks.choose import Ways
 from overshootd.sinks.disk import Disk
@@ -50,18 +50,33 @@ def file_at(path: Path) -> dict[str, object]:
 
 async def left_behind(spool: Spool, *paths: Path, count: int = 3) -> None:
     """By an earlier run of the stream `gate`, for a file sink at each path."""
-    configs = [FileSink.model_validate(file_at(path)).model_dump_json() for path in paths]
-    for cursor in spool.attach("gate", {f"file:{path}": text for path, text in zip(paths, configs, strict=True)}):
-        await cursor.attach()
+    configs = {f"file:{path}": FileSink.model_validate(file_at(path)) for path in paths}
+    await remembered(spool, {name: config.model_dump_json() for name, config in configs.items()})
     await append(spool, count, "gate")
+
+
+async def remembered(spool: Spool, sinks: Mapping[str, str]) -> None:
+    for cursor in spool.attach("gate", sinks):
+        await cursor.attach()
 
 
 @asynccontextmanager
 async def going_out(
     directory: Path, streams: Mapping[str, object], spool: Spool, disk: Disk, log: RememberingLog
 ) -> AsyncIterator[Outlets]:
-    """The outlets of a daemon with this configuration, until nothing waits any more."""
+    """The outlets of a daemon with these streams, once nothing waits any more."""
     settings = {"state_dir": str(directory), "streams": streams}
+    async with running(directory, settings, spool, disk, log) as outlets:
+        while await spool.strangers([], streams.keys()):
+            pass
+        yield outlets
+
+
+@asynccontextmanager
+async def running(
+    directory: Path, settings: Mapping[str, object], spool: Spool, disk: Disk, log: RememberingLog
+) -> AsyncIterator[Outlets]:
+    """The outlets of a daemon with this configuration, whose brokers are all away."""
     (directory / "overshootd.yaml").write_text(json.dumps(settings))
     loaded = load(directory / "overshootd.yaml", KEY)
     ways = Ways(disk, Space(log), Output(None), {}, lambda _: Secret(""))
@@ -69,8 +84,6 @@ async def going_out(
     await outlets.begin()
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(outlets.run())
-        while await spool.strangers([], [*loaded.streams, *loaded.broken]):
-            pass
         yield outlets
         outlets.stop()
 
@@ -125,3 +138,25 @@ async def test_a_stream_whose_sinks_are_all_removed_forgets_them_for_the_file_th
     await append(spool, 1, "gate")
     [remembered] = (await spool.strangers([], ["gate"])).values()
     assert [*remembered] == [sink.name] != [f"file:{path}"]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "told", "stays"),
+    [
+        ({}, "what waited for mqtt:home:results is dropped", False),
+        ({"home": {"url": "mqtt://"}}, "what waits for broker home stays in the spool", True),
+        ("home", "what waits for broker home stays in the spool", True),
+    ],
+    ids=["removed", "broken", "all of them broken"],
+)
+async def test_what_waits_of_a_removed_stream_for_a_broker_is_dropped_only_if_the_broker_is_removed_too(
+    tmp_path: Path, spool: Spool, disk: Disk, brokers: object, told: str, stays: bool
+) -> None:
+    config = MqttSink(type="mqtt", broker="home", topic="results").model_dump_json()
+    await remembered(spool, {"mqtt:home:results": config})
+    await append(spool, 3, "gate")
+    log = RememberingLog()
+    async with running(tmp_path, {"state_dir": str(tmp_path), "brokers": brokers}, spool, disk, log):
+        while not any(line.startswith(told) for line in log.lines):
+            await spool.strangers([], ["gate"])
+    assert bool(await spool.strangers([], ["gate"])) == stays
