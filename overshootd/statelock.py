@@ -17,8 +17,9 @@ from pathlib import Path
 
 from overshootd.condition import Condition
 from overshootd.contracts import Log
-from overshootd.errors import OvershootdError, SpoolError
-from overshootd.statefile import DIRECTORY_MODE, FILE_MODE, Run, why
+from overshootd.errors import OvershootdError
+from overshootd.sinks.paths import cannot_write, make_directories
+from overshootd.statefile import FILE_MODE, Run
 
 FILE_NAME = "overshootd.lock"
 
@@ -35,7 +36,7 @@ def take(directory: Path) -> int:
 
     Raises Held, and OSError when there can be no such file.
     """
-    directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+    make_directories(directory)
     descriptor = _open(directory / FILE_NAME)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,8 +64,9 @@ async def alone_in(directory: Path, run: Run, log: Log) -> None:
             await run(lambda: take(directory))
         except Held as error:
             taking.bad(str(error))
-        except (OSError, SpoolError) as error:
-            log.warning(f"{directory / FILE_NAME}: {why(error)}: a second overshootd there would not be noticed")
+        except OSError as error:
+            trouble = cannot_write(directory / FILE_NAME, error, "state_dir")
+            log.warning(f"{trouble}; until this one is started anew, a second overshootd there would not be noticed")
             return
         else:
             taking.good()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import time
 from pathlib import Path
 
@@ -110,7 +111,7 @@ async def test_a_state_directory_that_is_read_only_ends_no_daemon_and_is_used_on
             remount(state, "rw")
             assert await asked_pid(tmp_path) == running.process.pid
             assert await running.end() == 0
-        for once in (f"{FILE_NAME}: Read-only file system", "control.sock: Read-only file system"):
+        for once in ("a second overshootd there would not be noticed", "control.sock: Read-only file system"):
             assert running.said().count(once) == 1
 
 
@@ -133,6 +134,16 @@ async def test_each_directory_is_had_once(tmp_path: Path) -> None:
     take(tmp_path / "other")
     with pytest.raises(Held, match="is in use by process"):
         take(tmp_path / "one")
+
+
+async def test_what_is_made_for_it_is_nobody_elses_business(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        take(tmp_path / "lib" / "state")
+    finally:
+        os.umask(before)
+    made = (tmp_path / "lib", tmp_path / "lib" / "state", tmp_path / "lib" / "state" / FILE_NAME)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o750, 0o750, 0o600]
 
 
 async def test_who_has_it_is_told_though_nobody_could_write_who(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "ladder": {"contracts", "backoff", "status"},
     "presence": {"contracts", "errors", "ladder", "status", "wishes"},
     "statefile": {"contracts", "errors"},
-    "statelock": {"contracts", "errors", "condition", "statefile"},
+    "statelock": {"contracts", "errors", "condition", "statefile", "sinks"},
     "controls": {"contracts", "errors", "backoff", "condition", "statefile"},
     "meter": {"contracts"},
     "board": set(),
