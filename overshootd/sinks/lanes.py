@@ -1,8 +1,9 @@
 """How records get from a cursor to its sink: in order, or what is live beside a backlog.
 
-Two lanes are for sinks that let what is live go first. What was there when an attempt began is the backlog, and what
-arrives from then on is live; a little that waits goes in order through the live lane. Where the link is slower than
-what arrives, the live lane jumps to the newest, and what it left behind is backlog too.
+Two lanes are for sinks that let what is live go first. Live is what arrives, and the newest few of what was there when
+an attempt began: they tell how things are now. All else is the backlog, and so is whatever is older than something that
+the sink has. Where the link is slower than what arrives, the live lane jumps to the newest, and what it left behind is
+backlog too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from overshootd.sinks.pace import BATCH_ROWS, Portion
 from overshootd.sinks.suspects import Suspects
 
 FEW = 16
-"""So many that wait are not worth a lane of their own: they go out in order."""
+"""So many go out as live, and in order, when an attempt begins: they are not worth a lane of their own."""
 
 LIVE_SECONDS, BACKLOG_SECONDS = 0.25, 2.0
 """What giving a portion shall take at most: what comes next in its lane waits for it."""
@@ -88,10 +89,11 @@ class Lanes:
 
     async def run(self) -> None:
         """Give the sink what it lacks, and what arrives, until it is to end and has all. Raises Transient."""
-        apart = self._sink.live_first and self._cursor.waiting > FEW
-        self._passed = self._cursor.head if apart else self._cursor.given.floor
+        given = self._cursor.given
         if not self._sink.live_first:
+            self._passed = given.floor
             return await self._run_front()
+        self._passed = max(given.top, self._cursor.head - FEW)
         async with TaskGroup() as tasks:
             front = tasks.create_task(self._run_front(), name="front")
             front.add_done_callback(lambda _: self._left.set())

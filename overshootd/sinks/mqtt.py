@@ -32,7 +32,8 @@ class MqttSink:
 
     async def deliver(self, lines: list[bytes], *, backlog: bool = False) -> None:
         """Return when the broker has acknowledged them. Raises Transient."""
-        self._keep_newest(lines)
+        if not backlog:  # the broker may have a newer one, also of before our start
+            self._keep_newest(lines)
         await self._broker.publish([Message(self._config.topic, line) for line in lines], backlog=backlog)
 
     async def sync(self) -> None:
@@ -41,7 +42,7 @@ class MqttSink:
     async def close(self) -> None: ...
 
     def _keep_newest(self, lines: list[bytes]) -> None:
-        """Never an older one: a backlog comes beside what is live."""
+        """Never an older one: what was in doubt comes again."""
         if not self._config.last_topic:
             return
         for line in reversed(lines):
