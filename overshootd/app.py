@@ -18,7 +18,7 @@ from overshootd.config.device import machine_id
 from overshootd.config.load import Loaded, load
 from overshootd.config.reveal import revealer
 from overshootd.config.secret import Redactor
-from overshootd.contracts import Log
+from overshootd.contracts import Log, Paths
 from overshootd.control.address import listening_at
 from overshootd.control.wire import Handler
 from overshootd.controls import KeptControls
@@ -123,7 +123,7 @@ async def _main(path: Path, loaded: Loaded, redactor: Redactor, log: Log) -> int
         await tally.load()
         output = Output.of_process()
         closing.push_async_callback(output.close, DISK_SECONDS)
-        outlets = _outlets(loaded, spool, disk, output, redactor, log)
+        outlets = _outlets(loaded, spool, disk, output, redactor, outside.paths, log)
         daemon = Daemon(loaded, states, log, spool, outlets, store, controls, tally, notifier.status, redactor.redact)
         limit = loaded.limits.memory_mb or None
         status = Status(
@@ -189,13 +189,18 @@ def _prompts(loaded: Loaded) -> dict[str, str]:
     return {name: config.inference.prompt for name, config in loaded.streams.items() if config.enabled}
 
 
-def _outlets(loaded: Loaded, spool: Spool, disk: Disk, output: Output, redactor: Redactor, log: Log) -> Outlets:
+def _outlets(
+    loaded: Loaded, spool: Spool, disk: Disk, output: Output, redactor: Redactor, paths: Paths, log: Log
+) -> Outlets:
     reveal = revealer(os.environ, redactor.add)
     brokers = {}
     if loaded.brokers:
         from overshootd.mqtt.broker import Broker  # aiomqtt, where it is needed
 
-        brokers = {name: Broker(name, config, loaded.device, reveal, log) for name, config in loaded.brokers.items()}
+        brokers = {
+            name: Broker(name, config, loaded.device, reveal, log, paths=paths)
+            for name, config in loaded.brokers.items()
+        }
     ways = Ways(disk, Space(log), output, brokers, reveal)
     return Outlets(loaded, spool, ways, brokers, redactor.add, log)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 from urllib.parse import SplitResult, urlsplit
 
-from overshootd.backoff import NETWORK, REFUSED, Backoff
+from overshootd.backoff import Backoff
 from overshootd.condition import Condition
 from overshootd.config.brokers import PORTS, BrokerConfig
 from overshootd.config.pieces import Reveal
-from overshootd.contracts import Log, Message
+from overshootd.contracts import Log, Message, Paths
 from overshootd.errors import Away, ConfigError, Refused, Rejected, Transient, Unreachable
 from overshootd.mqtt.client import Connection, connected, matches
 from overshootd.mqtt.dialect import Dialect
@@ -24,7 +24,7 @@ from overshootd.mqtt.kept import Kept
 from overshootd.mqtt.lane import Lane
 from overshootd.mqtt.link import Link
 from overshootd.mqtt.listening import Handler
-from overshootd.mqtt.reasons import Closed, TakenOver, TooLarge, Unsupported
+from overshootd.mqtt.reasons import Closed, TakenOver, TooLarge, backoff
 from overshootd.mqtt.tls import context
 from overshootd.mqtt.topics import Topics
 from overshootd.status import BrokerState
@@ -42,7 +42,8 @@ HELD_SECONDS = 15.0
 
 
 class Broker:
-    """Satisfies contracts.Broker and mqtt.listening.Listening. `reveal` reads a secret, and raises ConfigError."""
+    """Satisfies contracts.Broker and mqtt.listening.Listening. `reveal` reads a secret, and raises ConfigError;
+    `paths`, where there is somebody who knows, tells when another attempt may meet another network."""
 
     def __init__(
         self,
@@ -52,12 +53,14 @@ class Broker:
         reveal: Reveal,
         log: Log,
         *,
+        paths: Paths | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._config = config
         self._reveal = reveal
         self._log = log.bind(broker=name)
+        self._paths = paths
         self._clock = clock
         self._topics = Topics(config.base_topic, device)
         self._identity = Identity(config.client_id or f"overshootd-{device}")
@@ -124,14 +127,34 @@ class Broker:
         """Return never; be connected as long as that can be had."""
         failures: Counter[Backoff] = Counter()  # each kind has its own: an outage makes no bad password slower
         while True:
-            began = self._clock()
+            began, changes = self._clock(), self._changes
             error = await self._try()
-            if self.state.connected and self._clock() - began > HELD_SECONDS:
-                failures.clear()
+            if self.state.connected:
+                changes = self._changes  # those before the loss made no attempt fail
+                if self._clock() - began > HELD_SECONDS:
+                    failures.clear()
             self._lost(error)
-            backoff = _backoff(error)
-            await asyncio.sleep(backoff.delay(failures[backoff], random.uniform, error.retry_after))
-            failures[backoff] += 1
+            kind = backoff(error)
+            if await self._pause(kind.delay(failures[kind], random.uniform, error.retry_after), error, changes):
+                failures.clear()
+            else:
+                failures[kind] += 1
+
+    @property
+    def _changes(self) -> int:
+        return self._paths.changes if self._paths else 0
+
+    async def _pause(self, seconds: float, error: Transient, changes: int) -> bool:
+        """Wait so long, or until the path has changed since, where that may be what ailed; whether it did."""
+        if self._paths is None or not isinstance(error, Unreachable):
+            await asyncio.sleep(seconds)
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._paths.changed(changes)
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self, within: float) -> None:
         """Say farewell: `offline`, and what else is retained. `run` is ended by its owner afterwards."""
@@ -248,12 +271,6 @@ class Broker:
 
 def _websocket_path(url: SplitResult) -> str:
     return (url.path or "/mqtt") + (f"?{url.query}" if url.query else "")
-
-
-def _backoff(error: Transient) -> Backoff:
-    """A person must act on what is refused, but not on what goes on with the next connection."""
-    passing = isinstance(error, Unsupported | TooLarge)
-    return REFUSED if isinstance(error, Refused) and not passing else NETWORK
 
 
 def _first(errors: Sequence[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 
+from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff
 from overshootd.errors import Refused, Rejected, Transient, Unreachable
 from overshootd.mqtt.link import Link
 from overshootd.remedy import explained
@@ -35,6 +36,15 @@ class TooLarge(Rejected):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, certain=True)
+
+
+def backoff(error: Transient) -> Backoff:
+    """How soon it is tried again. A person must act on what is refused, but not on what goes on with the next
+    connection; and where nobody answers at all, nobody is troubled."""
+    if isinstance(error, Refused) and not isinstance(error, Unsupported | TooLarge):
+        return REFUSED
+    answered = not isinstance(error, Unreachable) or isinstance(error, Closed | NoAnswer)
+    return NETWORK if answered else UNREACHABLE
 
 
 def of_connect(code: int, words: str, link: Link) -> Transient:

@@ -10,6 +10,7 @@ from typing import Any
 
 from overshootd.config.brokers import BrokerConfig
 from overshootd.config.secret import Secret
+from overshootd.contracts import Paths
 from overshootd.mqtt.broker import Broker
 from tests.integration.mosquitto import BOUND, Mosquitto
 from tests.remembering import RememberingLog
@@ -18,9 +19,11 @@ ROOT = "overshootd/gate-pi"
 VERSIONS = ("3.1.1", "5")
 
 
-def made(url: str, log: RememberingLog, *, device: str = "gate-pi", password: str = "", **config: Any) -> Broker:
+def made(
+    url: str, log: RememberingLog, *, device: str = "gate-pi", paths: Paths | None = None, **config: Any
+) -> Broker:
     settings = BrokerConfig.model_validate({"url": url, "keepalive_seconds": 5, **config})
-    return Broker("home", settings, device, lambda _: Secret(password), log)
+    return Broker("home", settings, device, lambda _: Secret(""), log, paths=paths)
 
 
 @asynccontextmanager

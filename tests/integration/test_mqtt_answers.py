@@ -15,8 +15,7 @@ from overshootd.config.pieces import SecretRef
 from overshootd.config.secret import Secret
 from overshootd.contracts import Message
 from overshootd.errors import Away, Refused, Unreachable
-from overshootd.mqtt import broker as module
-from overshootd.mqtt import client
+from overshootd.mqtt import client, reasons
 from overshootd.mqtt.reasons import TooLarge
 from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import mosquitto
@@ -47,7 +46,7 @@ def _set_password(file: Path, word: str) -> None:
 async def test_a_wrong_password_is_told_and_once_mended_it_works(
     tmp_path: Path, log: RememberingLog, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REFUSED", PASSWORD_SHORT)
+    monkeypatch.setattr(reasons, "REFUSED", PASSWORD_SHORT)
     passwords = tmp_path / "passwords"
     _set_password(passwords, "right")
     extra = ("allow_anonymous false", f"password_file {passwords}")

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from overshootd.backoff import Backoff
 from overshootd.config.sinks import MqttSink as MqttSinkConfig
 from overshootd.contracts import Message
 from overshootd.errors import Unreachable
+from overshootd.mqtt import reasons
 from overshootd.sinks.mqtt import MqttSink
 from tests.integration.announce_bed import listening
 from tests.integration.delivery_lab import append, begin, opened
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import ROOT, VERSIONS, bounded, connected, made, running, until, url
 from tests.remembering import RememberingLog
+from tests.unit.attempt_parts import Paths
 
 STATE = f"{ROOT}/state"
 LOOSE = """
@@ -111,6 +114,19 @@ async def test_after_a_restart_all_that_is_retained_comes_again(
             await listener.hears("kept", b"two")
             await listener.hears(STATE, b"online")
         assert broker.state.connections == 2
+
+
+async def test_a_path_that_has_changed_is_tried_at_once(
+    server: Mosquitto, log: RememberingLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "UNREACHABLE", Backoff(floor=3600.0))
+    await server.stop()
+    paths = Paths()
+    async with running(made(url(server), log, paths=paths)) as broker:
+        await until(lambda: "refused" in broker.state.why, "a try in vain")
+        await server.start()
+        paths.change()
+        await until(lambda: broker.state.connected, "a connection")
 
 
 async def test_an_outage_is_two_lines(server: Mosquitto, log: RememberingLog) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from overshootd.backoff import NETWORK, REFUSED, UNREACHABLE, Backoff
 from overshootd.config.secret import Secret
 from overshootd.errors import Refused, Transient, Unreachable
 from overshootd.mqtt.link import Link
@@ -15,6 +16,7 @@ from overshootd.mqtt.reasons import (
     TakenOver,
     TooLarge,
     Unsupported,
+    backoff,
     of_certificate,
     of_connect,
     of_end,
@@ -58,6 +60,22 @@ def test_a_login_that_is_refused_is_told_with_the_user_and_the_keys(code: int, l
     error = of_connect(code, "no", link)
     assert type(error) is Refused
     assert words in str(error) and "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Refused("a password"), REFUSED),
+        (Unsupported("the version"), NETWORK),
+        (TooLarge("a message"), NETWORK),
+        (Transient("busy"), NETWORK),
+        (Closed("without a word"), NETWORK),
+        (NoAnswer("to CONNECT"), NETWORK),
+        (Unreachable("no route"), UNREACHABLE),
+    ],
+)
+def test_how_soon_it_is_tried_again(error: Transient, kind: Backoff) -> None:
+    assert backoff(error) is kind
 
 
 def _tls(reason: str) -> ssl.SSLError:
