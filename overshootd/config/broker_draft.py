@@ -101,7 +101,9 @@ def _read_secrets(draft: BrokerDraft, broker: Node, environ: Mapping[str, str]) 
 
 
 def _scheme(node: Node | None) -> str:
-    return node.value.partition("://")[0] if node and isinstance(node.value, str) and "://" in node.value else ""
+    """In small letters, for capital ones mean the same (RFC 3986, 3.1); empty where there is none."""
+    text = node.value if node and isinstance(node.value, str) else ""
+    return text.partition("://")[0].lower() if "://" in text else ""
 
 
 def _url_problems(url: Node, text: str) -> Iterator[Problem]:

@@ -63,6 +63,11 @@ async def test_what_is_published_has_arrived(
     assert f"(p{'5' if version == '5' else '2'}, c1" in server.said()
 
 
+async def test_a_scheme_in_capitals_is_the_same(server: Mosquitto, log: RememberingLog) -> None:
+    async with connected(url(server, "MQTT"), log) as broker:
+        await broker.publish([Message("a", b"")])
+
+
 async def test_without_a_connection_nobody_waits(log: RememberingLog) -> None:
     async with running(made("mqtt://127.0.0.1:1", log)) as broker:
         await until(lambda: broker.state.why != "", "the refusal")

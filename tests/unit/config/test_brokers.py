@@ -39,7 +39,17 @@ def test_the_version_needs_no_quotes(load_text: Load, written: str, means: str) 
 
 
 @pytest.mark.parametrize(
-    "url", ["mqtt://h", "mqtt://h:1", "mqtt://h/", "mqtt://[::1]:1883", "ws://h", "ws://h/mqtt", "wss://h:443/mqtt?a=b"]
+    "url",
+    [
+        "mqtt://h",
+        "MQTT://h",
+        "mqtt://h:1",
+        "mqtt://h/",
+        "mqtt://[::1]:1883",
+        "ws://h",
+        "ws://h/mqtt",
+        "wss://h:443/mqtt?a=b",
+    ],
 )
 def test_these_urls_are_fine(load_text: Load, url: str) -> None:
     assert load_text(brokers(f"{{url: '{url}'}}")).problems == ()
