@@ -18,6 +18,8 @@ WORDS = {b"on": True, b"true": True, b"1": True, b"off": False, b"false": False,
 COMPLAINTS = 20
 """Told at most, each once, between two commands that were obeyed: others may write to a topic as often as they like."""
 
+REMOVAL = "and remove this one by an empty message that is retained (mosquitto_pub -r -n)"
+
 
 class NotMeant(OvershootdError):
     """A message is no command; the text says what would be one."""
@@ -68,11 +70,11 @@ class Commands:
 
     def _heard(self, topic: str, payload: bytes, retained: bool) -> None:
         command = self._topics.commanded(topic)
-        if command is None:
+        if command is None or not payload:  # an empty message removes what is retained there
             return
         if retained:
             # It would be obeyed again after each restart and each loss of the connection.
-            self._complain("a command that is retained is ignored; publish it without `retain`", command)
+            self._complain("a command that is retained is ignored; publish it without `retain`, " + REMOVAL, command)
             return
         try:
             said = self._obey(command, payload)

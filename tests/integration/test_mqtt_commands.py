@@ -59,6 +59,19 @@ async def test_what_is_retained_is_not_obeyed(server: Mosquitto) -> None:
     assert sum("without `retain`" in line for line in device.log.lines) == 1
 
 
+async def test_a_retained_command_is_removed_as_the_log_says_and_told_of_no_more(server: Mosquitto) -> None:
+    async with listening(server) as listener:
+        await listener.say(OURS.command("yard", "pause"), b"ON", retain=True)
+        for told, prompt in ((1, b"First?"), (0, b"Second?")):
+            device = Device("yard")
+            async with running(server, device, commands=("pause", "prompt")):
+                await listener.hears(OURS.state, b"online")
+                await listener.say(OURS.command("yard", "pause"), b"", retain=True)
+                await listener.say(OURS.command("yard", "prompt"), prompt)
+                await listener.hears(OURS.of("yard", "prompt"), prompt)
+            assert sum("cannot be obeyed" in line for line in device.log.lines) == told
+
+
 async def test_nonsense_is_complained_of_and_harms_nothing(server: Mosquitto) -> None:
     device = Device("yard")
     async with listening(server) as listener, running(server, device, commands=("pause", "prompt")):

@@ -94,8 +94,16 @@ def test_what_is_retained_is_not_obeyed_and_that_is_said_once() -> None:
         made.hear(OURS.command("yard", "pause"), b"ON", retained=True)
     assert not made.streams.pauses["yard"]
     assert made.log.lines == [
-        "commanded what cannot be obeyed: a command that is retained is ignored; publish it without `retain`"
+        "commanded what cannot be obeyed: a command that is retained is ignored; publish it without `retain`, and "
+        "remove this one by an empty message that is retained (mosquitto_pub -r -n)"
     ]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_removes_a_retained_command_is_none(verb: Verb) -> None:
+    made = Commanded()
+    made.hear(OURS.command("yard", verb), b"")
+    assert (made.log.lines, made.done) == ([], 0)
 
 
 def test_a_stream_that_is_not_there_is_named_once() -> None:
