@@ -91,11 +91,11 @@ class Broker:
         try:
             await (self._backlog if backlog else self._live).publish(connection, messages)
         except Transient as error:
-            if not connection.is_over:
+            if (why := connection.ended_by) is None:
                 raise
-            if isinstance(error, Closed | TooLarge):
-                self._suspect(messages, error)
-            raise Away(f"no connection to broker {self._name}: {error}") from error
+            if isinstance(why, Closed | TooLarge):
+                self._suspect(messages, why)
+            raise Away(f"no connection to broker {self._name}: {why}") from error
 
     def _suspect(self, messages: Sequence[Message], error: Closed | TooLarge) -> None:
         """Closing is all that some brokers do about a message that they do not take, and those that say that one was
@@ -104,7 +104,7 @@ class Broker:
             payload = messages[0].payload
             again, self._closed_on = self._closed_on == payload, payload
             if again:
-                raise Rejected(f"{error} at a message of {len(payload)} bytes, again") from error
+                raise Rejected(f"{error} at a message of {len(payload)} bytes, again")
 
     def _state_heard(self, _topic: str, payload: bytes, _retained: bool) -> None:
         """The will of a connection that we lost may come after we are back."""

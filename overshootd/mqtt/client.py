@@ -204,7 +204,8 @@ class Connection:
 
     def __init__(self, client: _Client) -> None:
         self._client = client
-        self._over: Transient | None = None
+        self.ended_by: Transient | None = None
+        """What ended it. Whatever was under way then failed with it, as Unreachable: it may be to blame, or not."""
         self._receives: int = getattr(client.limits, "ReceiveMaximum", 65535)
         self._largest: int | None = getattr(client.limits, "MaximumPacketSize", None)
 
@@ -212,11 +213,6 @@ class Connection:
     def freed(self) -> asyncio.Event:
         """Set when there may be room for another publication."""
         return self._client.freed
-
-    @property
-    def is_over(self) -> bool:
-        """Whatever was under way failed with it."""
-        return self._over is not None
 
     def takes(self, share: float) -> bool:
         """Whether one more may be under way, of this share of what the broker takes (MQTT 5, section 3.2.2.3.3)."""
@@ -227,8 +223,8 @@ class Connection:
 
         Raises Unreachable, and TooLarge for what is beyond what the broker said that it takes.
         """
-        if self._over is not None:
-            raise self._over
+        if self.ended_by is not None:
+            raise Unreachable(str(self.ended_by))
         size = len(payload) + len(topic.encode()) + HEADERS
         if self._largest is not None and size > self._largest:
             raise TooLarge(f"{len(payload)} bytes for {topic}, and the broker takes {self._largest} a message")
@@ -264,11 +260,11 @@ class Connection:
 
     def over(self, why: Transient) -> None:
         """Nothing is sent any more, and what waits to be acknowledged waits no more. The first reason stands."""
-        self._over = self._over or why
+        self.ended_by = self.ended_by or why
         awaited, self._client.awaited = self._client.awaited, {}
         for sent in awaited.values():
             if not sent.future.done():
-                sent.future.set_exception(self._over)
+                sent.future.set_exception(Unreachable(str(self.ended_by)))
         self._client.freed.set()
 
     def _why(self) -> Transient:

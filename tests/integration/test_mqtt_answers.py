@@ -174,6 +174,20 @@ async def test_what_was_under_way_beside_a_message_too_large_is_not_passed_over(
     assert [type(error) for error in errors] == [Away, Away]
 
 
+async def test_what_was_under_way_when_a_broker_ends_a_connection_is_not_told_as_refused(
+    log: RememberingLog,
+) -> None:
+    async with (
+        scripted(lambda _: b"\x20\x03\x00\x00\x00") as server,
+        running(made(f"mqtt://127.0.0.1:{server.port}", log, version="5")) as broker,
+    ):
+        server.farewell = b"\xe0\x02\x98\x00"  # to what is retained: that we are there
+        await until(lambda: "Administrative" in broker.state.why, "the end")
+    assert [line for line in log.lines if "ended" in line] == [
+        "broker home: it ended the connection (Administrative action)"
+    ]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_two_devices_of_one_name_both_work_in_the_end_and_are_told(tmp_path: Path, version: str) -> None:
     logs = RememberingLog(), RememberingLog()
