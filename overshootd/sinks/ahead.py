@@ -1,9 +1,10 @@
 """Blocks beyond the end of a file, for lines to come: then a line changes less of the filesystem. Blocking.
 
 Without them ext4 writes the bitmap of free blocks and its group's descriptor with every new block, and its journal has
-both first. A file in more than four pieces has a block more to write each time: chunks are large for these to be few.
-Five lines of 682 bytes that are synced together write 8 blocks of 4 kB in most cases with 64 kB at a time, and 5 with
-256 kB or 1 MB (block_rq_issue of a loop ext4, over 40 syncs behind the first 3,000 lines).
+both first. A file in more than four pieces has a block more to write each time, or four when the tree of its pieces
+grows and shrinks: chunks are so large that one of 10 MB has no more. Five lines of 682 bytes that are synced together
+write 8 blocks of 4 kB in most cases with 64 kB at a time, and 5 in one piece (block_rq_issue of a loop ext4, over 40
+syncs behind the first 3,000 lines).
 
 A file's size stays what was written. `du` and `df` count the blocks, so they are given back where a file is left; what
 a crash leaves is used by the next run. It is done only on ext4 with extents, where it was measured: other filesystems
@@ -22,11 +23,11 @@ import struct
 import sys
 from contextlib import suppress
 
-CHUNK = 256 * 1024
+CHUNK = 4 * 1024 * 1024
 """Bytes."""
 
-ENOUGH = 64 * CHUNK
-"""Bytes that must be free: nobody misses a chunk of these 16 MB."""
+ENOUGH = 16 * CHUNK
+"""Bytes that must be free: nobody misses a chunk of these 64 MB."""
 
 _RESERVED = struct.Struct("hhqqiI4i")
 RESERVE = 1 << 30 | _RESERVED.size << 16 | ord("X") << 8 | 40

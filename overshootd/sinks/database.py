@@ -38,7 +38,7 @@ Measured as `wchar` of /proc/self/io over 2,000 appends with their checkpoints, 
 256 deleted at a time."""
 
 LOCK_SECONDS = 2.0
-"""How long a predecessor that is about to exit may keep the lock."""
+"""How long somebody who looks into it (a `sqlite3` shell) may keep the lock; of daemons there is one (statelock.py)."""
 
 SETTINGS = (
     # One process uses the file, so the write-ahead log needs no index in shared memory: one file less is written.
@@ -283,7 +283,7 @@ def _explain(error: sqlite3.Error) -> str:
         case sqlite3.SQLITE_FULL:
             return "no space left on the disk: make room there"
         case sqlite3.SQLITE_BUSY:
-            return "in use by another process: stop the other overshootd, or give this one a state_dir of its own"
+            return "in use by another process: as root, `fuser -v` of this file says which"
         case sqlite3.SQLITE_READONLY:
             return "the filesystem has become read-only: look at the disk and the kernel's log"
         case sqlite3.SQLITE_IOERR:

@@ -29,8 +29,8 @@ async def disk() -> AsyncIterator[Disk]:
 
 @pytest.fixture
 def card(tmp_path: Path) -> Iterator[Card]:
-    """With 20 MB free or more."""
-    with ext4(tmp_path / "card", 32) as card:
+    """With 80 MB free or more."""
+    with ext4(tmp_path / "card", 96) as card:
         yield card
 
 
@@ -41,7 +41,7 @@ def blocks(path: Path) -> int:
 
 async def test_a_file_takes_a_chunk_and_shows_its_own_size(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(0, 3))
     await sink.sync()
     assert blocks(path) == CHUNK
@@ -51,10 +51,10 @@ async def test_a_file_takes_a_chunk_and_shows_its_own_size(disk: Disk, card: Car
 
 async def test_a_line_takes_no_new_block_until_the_chunk_is_full(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     taken = []
     for number in range(8):
-        await sink.deliver(lines(number, number + 1, 80_000))
+        await sink.deliver(lines(number, number + 1, 1_300_000))
         await sink.sync()
         taken.append(blocks(path) // CHUNK)
     assert taken == [1, 1, 1, 2, 2, 2, 3, 3]
@@ -72,7 +72,7 @@ async def test_no_more_is_allocated_than_the_file_may_have(disk: Disk, card: Car
 
 async def test_it_is_given_back_when_the_file_is_closed_and_the_time_stays(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(0, 3))
     await sink.sync()
     written = path.stat().st_mtime_ns
@@ -85,18 +85,18 @@ async def test_it_is_given_back_when_the_file_is_closed_and_the_time_stays(disk:
 async def test_it_is_given_back_when_the_file_is_rotated(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
     sink = open_sink(disk, path, rotate_bytes=CHUNK - BLOCK, gzip=False)
-    await sink.deliver(lines(0, 2, 80_000))
-    await sink.deliver(lines(2, 3, 120_000))
+    await sink.deliver(lines(0, 2, 1_300_000))
+    await sink.deliver(lines(2, 3, 1_900_000))
     [archive] = older(path)
     assert blocks(archive) == -(-archive.stat().st_size // BLOCK) * BLOCK
-    assert content([archive, path]) == [*lines(0, 2, 80_000), *lines(2, 3, 120_000)]
+    assert content([archive, path]) == [*lines(0, 2, 1_300_000), *lines(2, 3, 1_900_000)]
     await sink.close()
 
 
 async def test_a_file_that_somebody_moves_away_takes_no_more_than_it_has(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
     moved = path.with_name("yard.jsonl.1")
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(0, 1))
     path.rename(moved)
     await sink.deliver(lines(1, 2))
@@ -107,7 +107,7 @@ async def test_a_file_that_somebody_moves_away_takes_no_more_than_it_has(disk: D
 
 async def test_a_file_that_logrotate_truncates_is_allocated_anew(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(0, 3))
     os.truncate(path, 0)
     assert blocks(path) == 0
@@ -123,7 +123,7 @@ from pathlib import Path
 from overshootd.sinks.archives import Archives
 from overshootd.sinks.logfile import LogFile
 path = Path(sys.argv[1])
-file = LogFile(path, Archives(path, 9, False, 0, None, lambda: 0.0), 10**6, None, lambda: 0.0)
+file = LogFile(path, Archives(path, 9, False, 0, None, lambda: 0.0), 10**8, None, lambda: 0.0)
 file.append([line.encode() for line in sys.stdin.read().splitlines()])
 file.sync()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -139,7 +139,7 @@ async def test_what_a_kill_leaves_is_used_by_the_next_run(disk: Disk, card: Card
     path = card.path / "yard.jsonl"
     assert killed_after(path, lines(0, 3)) == -signal.SIGKILL
     assert blocks(path) == CHUNK, "nothing was left: the test proves nothing"
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(3, 6))
     await sink.sync()
     assert blocks(path) == CHUNK
@@ -150,7 +150,7 @@ async def test_what_a_kill_leaves_is_used_by_the_next_run(disk: Disk, card: Card
 
 async def test_two_sinks_that_share_a_file_share_its_blocks(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
-    sinks = [open_sink(disk, path, rotate_bytes=1_000_000) for _ in range(2)]
+    sinks = [open_sink(disk, path, rotate_bytes=10 * CHUNK) for _ in range(2)]
     for number in range(8):
         await sinks[number % 2].deliver(lines(number, number + 1))
     assert blocks(path) == CHUNK
@@ -164,7 +164,7 @@ async def test_two_sinks_that_share_a_file_share_its_blocks(disk: Disk, card: Ca
 async def test_where_room_is_short_nothing_is_allocated_ahead(disk: Disk, card: Card) -> None:
     path = card.path / "yard.jsonl"
     card.fill(ENOUGH - 1_000_000)
-    sink = open_sink(disk, path, rotate_bytes=1_000_000)
+    sink = open_sink(disk, path, rotate_bytes=10 * CHUNK)
     await sink.deliver(lines(0, 3))
     await sink.sync()
     assert blocks(path) == BLOCK

@@ -366,7 +366,7 @@ def test_a_second_daemon_on_the_same_directory_is_told_so(tmp_path: Path, monkey
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.05)
     store = open_store(tmp_path)
     append(store, 1)
-    with pytest.raises(SpoolError, match="in use by another process: stop the other overshootd"):
+    with pytest.raises(SpoolError, match="in use by another process: as root, `fuser"):
         open_store(tmp_path)
     append(store, 1)
     assert read(store) == [1, 2]
