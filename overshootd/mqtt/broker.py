@@ -263,10 +263,14 @@ class Broker:
         raise AssertionError("what is heard ends by an error")
 
     async def _look_after(self, connection: Connection) -> NoReturn:
+        seen = self._changes
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if connection.is_dead(ACK_SECONDS):
                 raise Unreachable(f"no acknowledgement for {ACK_SECONDS:g} s")
+            changed, seen = self._changes > seen, self._changes
+            if changed and connection.is_astray():
+                raise Unreachable("the path to it has changed")
 
 
 def _websocket_path(url: SplitResult) -> str:

@@ -238,6 +238,17 @@ class Connection:
         bound = seconds + sum(sent.size for sent in self._client.awaited.values()) / SLOWEST
         return time.monotonic() - max(oldest.at, self._client.acknowledged_at) > bound
 
+    def is_astray(self) -> bool:
+        """Whether what is sent to the broker by now leaves from another address than this connection has."""
+        if (sock := _plain(self._client._client.socket())) is None:
+            return False
+        try:
+            with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
+                probe.connect(sock.getpeername())  # which sends nothing
+                return bool(probe.getsockname()[0] != sock.getsockname()[0])
+        except OSError:  # no way at all: this one may come back
+            return False
+
     async def subscribe(self, topic_filter: str) -> None:
         """Raises Refused, Unreachable."""
         try:
@@ -326,11 +337,14 @@ def _arguments(link: Link) -> dict[str, Any]:
 
 def _set_options(sock: Any, keepalive: int) -> None:
     """A dead path fails within the keepalive, also while we are the only one who sends; small messages go at once."""
-    if isinstance(sock, paho._WebsocketWrapper):
-        sock = sock._socket
-    if sock is not None:  # None: it failed since
+    if (sock := _plain(sock)) is not None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, keepalive * 1000)
+
+
+def _plain(sock: Any) -> Any:
+    """The one below a WebSocket; None when it failed since."""
+    return sock._socket if isinstance(sock, paho._WebsocketWrapper) else sock
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tests.integration.announce_bed import listening
 from tests.integration.mosquitto import Mosquitto, mosquitto
 from tests.integration.mqtt_bed import connected, until, url
 from tests.remembering import RememberingLog
+from tests.unit.attempt_parts import Paths
 
 RECORD = bytes(686)
 LIVE_BOUND = 2.0
@@ -65,6 +66,17 @@ def narrow(rate: str) -> Iterator[None]:
         _run("ip", "link", "set", "lo", "mtu", "65536")
 
 
+@contextmanager
+def sent_from(address: str) -> Iterator[None]:
+    """What goes to 127.0.0.1 from now on."""
+    route = ("ip", "route", "replace", "local", "127.0.0.1", "dev", "lo", "table", "local", "src")
+    _run(*route, address)
+    try:
+        yield
+    finally:
+        _run(*route, "127.0.0.1")
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Mosquitto]:
     async with mosquitto(tmp_path / "mosquitto", persistence=False) as server:
@@ -109,6 +121,25 @@ async def test_a_path_that_goes_silent_is_noticed_by_who_has_nothing_to_say(
         with silent(server):
             await until(lambda: not broker.state.connected, "the loss", 30)
         await until(lambda: broker.state.connections == 2, "the way back", 60)
+
+
+async def test_another_address_of_ours_is_a_reason_to_connect_anew(server: Mosquitto, log: RememberingLog) -> None:
+    """The kernel keeps the old connection, which on another network leads nowhere."""
+    paths = Paths()
+    async with connected(url(server), log, paths=paths) as broker:
+        with sent_from("127.0.0.2"):
+            paths.change()
+            await until(lambda: broker.state.connections == 2, "another connection")
+    assert "broker home: the path to it has changed" in log.lines
+
+
+async def test_the_same_address_of_ours_is_none(server: Mosquitto, log: RememberingLog) -> None:
+    async with connected(url(server), log) as broker:
+        connection = broker._connection
+        assert connection is not None
+        assert not connection.is_astray()
+        with sent_from("127.0.0.2"):
+            assert connection.is_astray()
 
 
 async def test_what_is_live_passes_a_backlog_on_a_narrow_link(server: Mosquitto, log: RememberingLog) -> None:
