@@ -120,7 +120,7 @@ class Delivery:
     async def _deliver(self) -> None:
         """Raises Transient, or a group of them."""
         await self._cursor.attach()
-        if not self._cursor.settled:
+        if self._is_to_settle:
             self._lanes.gave.set()
         async with TaskGroup() as tasks:
             settling = tasks.create_task(self._settle_now_and_then(), name="settle")
@@ -153,6 +153,12 @@ class Delivery:
 
     # -- what the sink has for sure
 
+    @property
+    def _is_to_settle(self) -> bool:
+        """Whether the spool does not know what the sink was given, or something failed that only this shows to work
+        again: nothing waits."""
+        return not self._cursor.settled or (self._why != "" and not self._cursor.waiting)
+
     async def _settle_now_and_then(self) -> NoReturn:
         while True:
             await self._lanes.gave.wait()
@@ -160,13 +166,14 @@ class Delivery:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._sync_seconds):
                     await self._cursor.due.wait()
-            if not self._cursor.settled:
+            if self._is_to_settle:
                 await self._settle()
                 self._works()
 
     async def _settle(self) -> None:
         async with self._lanes.turn:
             given = self._cursor.given
+            self._lanes.gave.clear()  # what comes next has all of its time, as it has in the spool, which asks before
             self._lanes.settled()
             try:
                 await self._sink.sync()

@@ -382,6 +382,20 @@ async def test_numbers_that_a_power_cut_left_out_are_nothing_that_waits(tmp_path
         assert wire.seqs == [running.cursor.head]
 
 
+async def test_a_failure_is_over_as_soon_as_it_is_though_nothing_comes(spool: Spool) -> None:
+    async def rename(table: str, to: str) -> None:
+        await spool.within(lambda connection: connection.execute(f"ALTER TABLE {table} RENAME TO {to}").fetchall())
+
+    await rename("cursors", "gone")
+    wire, log = Wire(), RememberingLog()
+    running = begin(spool, wire, log)
+    await wire.until(lambda: "no such table" in running.delivery.now.why)
+    await rename("gone", "cursors")
+    await wire.until(lambda: running.delivery.now == SinkNow("wire", 0))
+    await running.stop()
+    assert log.lines[-1] == "delivery to wire works again"
+
+
 # -- the end
 
 
