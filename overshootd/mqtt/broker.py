@@ -221,13 +221,14 @@ class Broker:
 
     def _lost(self, error: Transient) -> None:
         was_connected, self.state.connected = self.state.connected, False
+        if not was_connected and not self._dialect.failed(error):
+            return
         if was_connected or self.state.since is None:
             self.state.since = self._clock()
         self.state.why = str(error)
         self._tried.set()
         self._works.bad(str(error))
         if not was_connected:
-            self._dialect.failed(error)
             return
         taken, silently = isinstance(error, TakenOver), isinstance(error, Closed)
         if told := self._identity.lost(taken=taken, silently=silently, now=self._clock()):

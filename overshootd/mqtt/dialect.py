@@ -20,6 +20,7 @@ class Dialect:
     configured: str
     _first: str = "5"
     _turned: bool = False
+    _refused: bool = False
 
     @property
     def now(self) -> str:
@@ -28,13 +29,17 @@ class Dialect:
             return self.configured
         return OTHER[self._first] if self._turned else self._first
 
-    def failed(self, error: Exception) -> None:
-        """There was no connection."""
+    def failed(self, error: Exception) -> bool:
+        """There was no connection; whether that is worth a word. The first version that a broker does not speak is not,
+        where the other one is tried next."""
         if isinstance(error, Unsupported):
+            again, self._refused = self._refused, True
             self._first, self._turned = OTHER[self.now], False
-        elif isinstance(error, NoAnswer):
+            return again or self.configured != "auto"
+        if isinstance(error, NoAnswer):
             self._turned = not self._turned
+        return True
 
     def lost(self) -> None:
         """There was one, and it ended."""
-        self._turned = False
+        self._turned = self._refused = False

@@ -233,6 +233,7 @@ async def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_that(
     assert callable(connack)
     async with scripted(connack) as server, connected(f"mqtt://127.0.0.1:{server.port}", log):
         assert server.versions == [5, 4]
+    assert (len(log.lines) == 1) == (connack is _old)  # who just closes may mean something else
 
 
 async def test_no_more_is_under_way_than_the_broker_takes(log: RememberingLog) -> None:

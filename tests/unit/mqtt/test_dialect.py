@@ -44,3 +44,11 @@ def test_nothing_else_changes_it() -> None:
     dialect.failed(Unreachable(""))
     dialect.failed(Refused(""))
     assert dialect.now == "5"
+
+
+def test_a_version_that_is_not_spoken_is_worth_a_word_where_no_other_is_left() -> None:
+    dialect = Dialect("auto")
+    assert [dialect.failed(Unsupported("")) for _ in range(3)] == [False, True, True]
+    dialect.lost()
+    assert not dialect.failed(Unsupported(""))
+    assert Dialect("5").failed(Unsupported(""))
