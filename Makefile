@@ -25,7 +25,8 @@ test:
 	@$(MAKE) -s lint
 	@tools/livekit-server
 	@tools/js-sdk
-	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile || \
+	@.venv/bin/python -m pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 5 --dist loadfile \
+	  --no-loadscope-reorder || \
 	  { echo 'make test: once more, alone, what failed beside others'; \
 	    .venv/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.longest import turn
+
 if not os.environ.get("CI"):  # whose own profile has no deadline either
     # A machine that is busy is no fault of the code: figures belong in bench/.
     settings.register_profile("no deadline", deadline=None)
@@ -25,6 +27,11 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     for logger, level in zip((root, livekit), levels, strict=True):
         logger.setLevel(level)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share them by files (`make test`), each takes the next in this order."""
+    items.sort(key=lambda item: turn(item.nodeid))
 
 
 def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
