@@ -48,6 +48,7 @@ class Wire:
     given: list[tuple[int, bool]] = field(default_factory=list)  # seq, and whether it came as backlog
     down: bool = False
     fails: Callable[[], bool] = lambda: False
+    syncs_fail: bool = True  # as what is given does
     refused: set[int] = field(default_factory=set)
     certain: bool = False
     tried: int = 0  # how often it did not fail at once
@@ -85,7 +86,7 @@ class Wire:
         self.changed.set()
 
     async def sync(self) -> None:
-        if self.fails():
+        if self.syncs_fail and self.fails():
             raise Transient("the wire is cut")
         self.syncing += 1
         await self.allow_sync.wait()

@@ -127,7 +127,7 @@ async def test_what_came_during_an_outage_is_backlog_and_what_comes_after_it_is_
 
 async def test_a_backlog_that_fails_again_and_again_costs_nothing_that_was_delivered(spool: Spool) -> None:
     await append(spool, 2000)
-    wire = Wire()
+    wire = Wire(syncs_fail=False)  # a sync that fails leaves in doubt what was given since the last one
     tries = iter(range(1_000_000))
     wire.fails = lambda: next(tries) % 3 == 0
     running = begin(spool, wire)
@@ -135,8 +135,7 @@ async def test_a_backlog_that_fails_again_and_again_costs_nothing_that_was_deliv
     await wire.until(lambda: running.delivery.now.waiting == 0)
     wire.fails = lambda: False
     await running.stop()
-    assert {*wire.seqs} == set(range(1, 2006))
-    assert len(wire.backlog) <= 2006
+    assert sorted(wire.seqs) == list(range(1, 2006)), "nothing twice"
 
 
 async def test_the_live_lane_of_a_link_that_is_too_slow_jumps_to_the_newest(
