@@ -16,7 +16,7 @@ from overshootd.config.head import anchored, key_at
 from overshootd.config.login import secrets_in
 from overshootd.config.problem import Problem
 from overshootd.config.rules import absolute, is_loopback, parted
-from overshootd.config.secret import Secret
+from overshootd.config.secret import SHORTEST, Secret
 from overshootd.config.tree import Node
 
 ENCRYPTED: Mapping[str, str] = {"mqtt": "mqtts", "ws": "wss"}
@@ -93,6 +93,9 @@ def _read_secrets(draft: BrokerDraft, broker: Node, environ: Mapping[str, str]) 
         password, problems = key_at(written, environ, read_password)
         draft.problems += problems
         draft.secrets += [password] if password else []
+        if password and len(password.reveal()) < SHORTEST:
+            told = f"a password of fewer than {SHORTEST} characters, which is not masked where it turns up in the log"
+            draft.warnings.append(written.key_problem(f"{told}; take a longer one"))
     if tls := draft.node.get("tls"):
         draft.problems += certificate_problems(tls)
 

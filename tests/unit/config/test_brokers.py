@@ -211,6 +211,13 @@ def test_a_login_that_nobody_can_read_is_none_to_warn_of(load_text: Load, home: 
     assert (loaded.problems, loaded.warnings) == ((), ())
 
 
+@pytest.mark.parametrize(("password", "keys"), [("abc", ["brokers.home.password"]), ("abcd", [])])
+def test_a_password_too_short_to_be_masked_is_warned_of(load_text: Load, password: str, keys: list[str]) -> None:
+    loaded = load_text(brokers(f"{{url: '{URL}', {LOGIN}}}"), {**KEY, "P": password})
+    assert [warning.key for warning in loaded.warnings] == keys
+    assert (loaded.problems, "abc" in str(loaded.warnings)) == ((), False)
+
+
 def test_a_url_that_is_wrong_is_not_warned_of_too(load_text: Load) -> None:
     loaded = load_text(brokers(f"{{url: 'mqtt://h/path', {LOGIN}}}"), {**KEY, "P": "hunter2"})
     assert (len(loaded.problems), loaded.warnings) == (1, ())
