@@ -62,9 +62,9 @@ class Outlets:
 
     @property
     def sinks(self) -> Mapping[str, Sequence[SinkNow]]:
-        """How far each stream's sinks are, for whoever asks."""
+        """How far each stream's sinks are, for whoever asks; without those of which it is not known yet."""
         found = self._orphans.now
-        for delivery in self._deliveries:
+        for delivery in filter(lambda one: one.known, self._deliveries):
             found.setdefault(delivery.stream, []).append(delivery.now)
         return found
 

@@ -40,7 +40,8 @@ class Cursor:
         self._sinks = sinks
         self._sink = sink
         self._recent = recent
-        self._attached = False
+        self.attached = False
+        """It knows where it stands."""
         self._arrivals = Arrivals()
         self._arrived = asyncio.Event()
         self._acked = Progress()
@@ -70,12 +71,12 @@ class Cursor:
 
     async def attach(self) -> None:
         """Learn where it stands, once. Raises SpoolError."""
-        if self._attached:
+        if self.attached:
             return
         head, progress = await self._disk.run(self._store.attach, self._stream, self._sinks)
         self._acked = self.given = progress[self._sink]
         self.head = max(self.head, head)
-        self._attached = True
+        self.attached = True
         if self.given.top < head:  # after a power cut numbers are left out (store.py): those are nothing that waits
             rest = await self.read(self.given.top, head, 1)
             if not rest.lines:

@@ -68,6 +68,11 @@ class Delivery:
         return self._cursor.stream
 
     @property
+    def known(self) -> bool:
+        """Whether `now` tells more than that nobody has looked yet."""
+        return self._cursor.attached or self._why != ""
+
+    @property
     def now(self) -> SinkNow:
         """For whoever asks."""
         return SinkNow(self._sink.name, self._cursor.waiting, self._why or self._lanes.why, self._lanes.passed_over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from overshootd.sinks.disk import Disk
 from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
 from overshootd.sinks.stdout import Output
+from overshootd.status import SinkNow
+from tests.integration.daemon_bed import eventually
 from tests.integration.delivery_lab import PATIENCE, append, opened
 from tests.remembering import RememberingLog
 
@@ -88,6 +90,12 @@ async def running(
         outlets.stop()
 
 
+async def known(outlets: Outlets, stream: str) -> Sequence[SinkNow]:
+    """How far its sinks are, once the spool was asked."""
+    await eventually(lambda: stream in outlets.sinks, "what its sinks have")
+    return outlets.sinks[stream]
+
+
 def seqs(path: Path) -> list[int]:
     return [json.loads(line)["seq"] for line in path.read_text().splitlines()]
 
@@ -105,9 +113,18 @@ async def test_what_waits_of_a_disabled_stream_goes_to_the_sinks_that_it_still_h
 async def test_a_disabled_stream_of_which_nothing_waits_makes_no_file(tmp_path: Path, spool: Spool, disk: Disk) -> None:
     path, log = tmp_path / "results" / "gate.jsonl", RememberingLog()
     async with going_out(tmp_path, {"gate": {**DISABLED, "sinks": [file_at(path)]}}, spool, disk, log) as outlets:
-        assert [sink.waiting for sink in outlets.sinks["gate"]] == [0]
+        assert [sink.waiting for sink in await known(outlets, "gate")] == [0]
     assert not path.parent.exists()
     assert log.lines == []
+
+
+async def test_of_a_sink_nothing_is_told_before_it_is_known_what_waits(
+    tmp_path: Path, spool: Spool, disk: Disk
+) -> None:
+    settings = {"state_dir": str(tmp_path), "streams": {"gate": DISABLED}}
+    async with running(tmp_path, settings, spool, disk, RememberingLog()) as outlets:
+        assert outlets.sinks == {}, "its task has not run yet"
+        assert len(await known(outlets, "gate")) == 1
 
 
 async def test_what_waits_of_a_broken_stream_goes_to_the_sinks_that_it_had(
@@ -134,7 +151,7 @@ async def test_a_stream_whose_sinks_are_all_removed_forgets_them_for_the_file_th
     path, log = tmp_path / "gate.jsonl", RememberingLog()
     await left_behind(spool, path, count=0)
     async with going_out(tmp_path, {"gate": {**DISABLED, "sinks": []}}, spool, disk, log) as outlets:
-        [sink] = outlets.sinks["gate"]
+        [sink] = await known(outlets, "gate")
     await append(spool, 1, "gate")
     [remembered] = (await spool.strangers([], ["gate"])).values()
     assert [*remembered] == [sink.name] != [f"file:{path}"]
