@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from overshootd.sinks.database import Connection, DatabaseError
@@ -16,11 +17,13 @@ from overshootd.sinks.progress import progress
 from overshootd.sinks.tables import SEQ_BITS
 
 TRIES = 300
-"""Queries that may fail in one stream: halving the unread range each time, that finds the whole records among as many
-broken ones."""
+"""Queries in one stream: halving the unread range each time, that finds the whole records among as many broken ones."""
 
 UNNAMED = range(1, 257)
 """Streams that are looked for though the table of their names may not have them any more: lines tell the name too."""
+
+UNNAMED_TRIES = 1024
+"""Queries in all of those: where an inner page is broken each of them would fail to its end, and take 17 s on a PC."""
 
 Row = tuple[int, int | None, bytes]
 
@@ -32,9 +35,9 @@ def salvage(damaged: Connection, new: Connection, first: int) -> int:
     Raises DatabaseError when the `new` one cannot be written.
     """
     names = {id: name for id, name in _rows(damaged, "SELECT id, name FROM streams") if _is_stream(id, name)}
-    found = 0
+    found, left = 0, iter(range(UNNAMED_TRIES))
     for stream in sorted({*names, *UNNAMED}):
-        for row in records(damaged, stream):
+        for row in records(damaged, stream, range(TRIES) if stream in names else islice(left, TRIES)):
             if name := _stream_of(row[2]):
                 names.setdefault(stream, name)
                 new.execute("INSERT OR IGNORE INTO records (id, at, line) VALUES (?, ?, ?)", row)
@@ -56,13 +59,13 @@ def salvage(damaged: Connection, new: Connection, first: int) -> int:
     return found
 
 
-def records(damaged: Connection, stream: int) -> Iterator[Row]:
+def records(damaged: Connection, stream: int, tries: Iterable[int]) -> Iterator[Row]:
     """The whole records of a stream, in no order: from either end to where it is broken, and from the middle of what
     is left, again and again."""
     at = "at" if any(name == "at" for _, name, *_ in _rows(damaged, "PRAGMA table_info(records)")) else "NULL"
     query = f"SELECT id, {at}, line FROM records WHERE id BETWEEN ? AND ? ORDER BY id"
     unread = deque([rows_of(stream)])
-    for _ in range(TRIES):
+    for _ in tries:
         if not unread:
             break
         low, high = unread.popleft()

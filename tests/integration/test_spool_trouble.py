@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from overshootd.errors import ConfigError, SpoolError
-from overshootd.sinks import database, salvage, tables
+from overshootd.sinks import database, tables
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
@@ -136,9 +136,8 @@ def test_sinks_go_on_where_they_were_in_what_was_salvaged(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("seed", range(6))
 def test_wherever_pages_are_broken_it_starts_and_takes_over_no_line_that_is_not_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, seed: int
 ) -> None:
-    monkeypatch.setattr(salvage, "TRIES", 30)  # more find more, and take long where all is broken
     path = filled_with_results(tmp_path, 300)
     chance = random.Random(seed)
     pages = path.stat().st_size // database.PAGE_SIZE
