@@ -251,11 +251,12 @@ async def test_a_backlog_goes_on_behind_a_record_that_is_refused(spool: Spool) -
 async def test_where_all_of_a_backlog_is_refused_few_are_tried(spool: Spool) -> None:
     await append(spool, 100)
     wire = Wire(refused=set(range(1, 101)))
-    running = begin(spool, wire)
-    await wire.until(lambda: wire.alone.count(1) > 3)
+    running = begin(spool, wire, backoff=SELDOM)
+    await wire.until(lambda: {suspects.FEW + 1, 100} <= {*wire.alone})
+    await running.stop()
+    assert wire.alone.count(1) == 1
     live = range(101 - lanes.FEW, 101)
     assert {*wire.alone} - {*live} == set(range(1, suspects.FEW + 2))
-    await running.stop()
     assert running.delivery.now.waiting == 100
 
 
