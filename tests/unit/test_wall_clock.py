@@ -10,6 +10,7 @@ READS = {"time": {"time", "time_ns"}, "datetime": {"now", "utcnow", "today"}, "d
 
 MAY_READ = {
     "api/v02.py": "when a result was received",
+    "controls.py": "when a pause began, for its gap",
     "records.py": "when a state was entered",
     "presence.py": "when a stream switched, for the status",
     "control/facts.py": "now, to tell the status by",
