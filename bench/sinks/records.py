@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from itertools import cycle
 
 from overshootd.contracts import Inference, Record
 from overshootd.sinks.record import Origin, encode, result_record
@@ -30,6 +32,11 @@ def result(stream: str) -> Record:
     return result_record(
         Origin("gate-pi", stream, {"site": "f12"}), Inference(time.time(), api), with_schema=False, synced=True
     )
+
+
+def results(stream: str, count: int = 1000) -> Iterator[Record]:
+    """For ever, of so many that are made beforehand: what makes them is not measured."""
+    return cycle([result(stream) for _ in range(count)])
 
 
 def size() -> int:

@@ -80,9 +80,9 @@ async def _ours(state: Path, server: Mosquitto, seconds: float) -> Rate:
 async def _append(pipe: Pipe, number: int) -> None:
     """One stream, as fast as it goes."""
     delivery = pipe.deliveries[number]
-    while True:
+    for result in records.results(STREAMS[number]):
         await until(lambda: delivery.now.waiting < WAITING, "less that waits", STUCK_SECONDS)
-        await pipe.append(records.result(STREAMS[number]))
+        await pipe.append(result)
 
 
 async def _bare(server: Mosquitto, seconds: float) -> Rate:

@@ -36,8 +36,9 @@ GATHER_SECONDS = 0.01
 """The live lane rests for so long where it gave all that there was: of what comes one upon another more goes together
 then, for much less work. What comes after a while goes at once."""
 
-PLENTY = 4_000
-"""Records that a sink was given since it last synced: enough to do so early, for the spool to shrink."""
+PLENTY = 256
+"""Records that a sink was given since it last synced: enough to do so early. Those of eight streams fit on the stage
+(staging.py), so what comes by the thousand is not written to the disk either."""
 
 UID = re.compile(rb'"uid":"([^"]*)"')
 

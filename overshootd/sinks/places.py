@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from overshootd.sinks.database import Connection
 from overshootd.sinks.progress import Progress, progress
 from overshootd.sinks.tables import SEQ_BITS
+
+MANY = 64
+"""Rows to a statement."""
+
+Row = tuple[int, int | None, bytes]
+"""Of `records`: its id, when it came (seconds since the epoch; None: the clock was not trusted), and its line."""
 
 
 @dataclass(slots=True)
@@ -59,6 +66,14 @@ def put_place(connection: Connection, stream: int, sink: str, place: Place) -> N
         " ON CONFLICT DO UPDATE SET seq = excluded.seq, spans = excluded.spans, config = excluded.config"
     )
     connection.execute(update, (stream, sink, place.has.floor, place.has.text(), place.config))
+
+
+def put_records(connection: Connection, rows: Sequence[Row]) -> None:
+    """Many in one statement: each step of one gives up the interpreter's lock, and has to wait for it again."""
+    for some in (rows[at : at + MANY] for at in range(0, len(rows), MANY)):
+        values = ", ".join(["(?, ?, ?)"] * len(some))
+        insert = f"INSERT INTO {connection.hot}.records (id, at, line) VALUES {values}"
+        connection.execute(insert, [*chain.from_iterable(some)])
 
 
 def owed(connection: Connection, stream: Stream, has: Progress) -> bool:

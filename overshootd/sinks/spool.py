@@ -99,7 +99,6 @@ class Spool:
         self._sync_seconds = sync_seconds
         self._grace = min(GRACE_SECONDS, sync_seconds / 10)
         self._syncing = Condition(log, "syncing the spool", time.monotonic)
-        self._purging = Condition(log, "deleting from the spool what nobody takes", time.monotonic)
         self._readers: dict[str, _Readers] = {}
         self._unstored = self._unsynced = ""  # why it could not be done last
         self._heads: dict[str, int] = {}  # the highest seq that was stored, by stream
@@ -232,15 +231,3 @@ class Spool:
                 item.done.set_result(result)
             else:
                 item.done.set_exception(result)
-        await self._purge_unwanted({item.record.stream for item in items})
-
-    async def _purge_unwanted(self, streams: set[str]) -> None:
-        """Of streams without sinks: nobody else would ever delete their records."""
-        try:
-            for stream in streams:
-                if (readers := self._readers.get(stream)) is not None and not readers.cursors:
-                    await self._disk.run(self._store.purge, stream)
-        except SpoolError as error:
-            self._purging.bad(str(error))
-        else:
-            self._purging.good()

@@ -22,8 +22,9 @@ from overshootd.sinks.tables import TABLES, VERSION
 
 STAGE = "stage"
 
-SMALL = {"streams": "id", "cursors": "stream, sink", "counts": "day, stream"}
-"""The tables of which a stage has all rows, and their keys."""
+SMALL = {"cursors": "stream, sink", "counts": "day, stream"}
+"""The tables of which a stage has what is current, and their keys. Of `streams` it has all rows too, but their numbers
+are the greater of both: that where records were deleted last."""
 
 BOTH = """
 CREATE TEMP VIEW records AS
@@ -51,7 +52,7 @@ def begin(connection: Connection, path: Path, boot: str) -> None:
         for setting in ("locking_mode = EXCLUSIVE", "synchronous = OFF", "journal_mode = TRUNCATE"):
             connection.execute(f"PRAGMA {STAGE}.{setting}").fetchall()
         tables = re.sub("(CREATE TABLE) ", rf"\1 {STAGE}.", TABLES)
-        copies = ";".join(f"INSERT INTO {STAGE}.{table} SELECT * FROM main.{table}" for table in SMALL)
+        copies = ";".join(f"INSERT INTO {STAGE}.{table} SELECT * FROM main.{table}" for table in ("streams", *SMALL))
         connection.executescript(f"BEGIN; {tables} {copies}; PRAGMA {STAGE}.user_version = {VERSION}; COMMIT")
         with transaction(connection):  # not before all is there: a stage that tells no boot is not complete
             connection.execute(f"INSERT INTO {STAGE}.store (boot, seed) VALUES (?, 0)", (boot,))
@@ -93,7 +94,11 @@ def size(connection: Connection) -> int:
 
 
 def drop_delivered(connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
-    """Leave on the stage what some sink lacks; without sinks that is nothing. Raises DatabaseError."""
+    """Leave on the stage what some sink lacks, without sinks nothing, and there the stream's number. Raises
+    DatabaseError."""
+    connection.execute(
+        f"UPDATE {STAGE}.streams SET seq = ? WHERE id = ? AND seq < ?", (stream.head, stream.id, stream.head)
+    )
     floor = min((has.floor for has in sinks), default=stream.head)
     low, high = rows_of(stream.id)
     connection.execute(f"DELETE FROM {STAGE}.records WHERE id BETWEEN ? AND ?", (low, stream.row(floor)))
@@ -143,6 +148,10 @@ def _mirror(connection: Connection) -> None:
         connection.execute(f"DELETE FROM main.{table} WHERE ({key}) NOT IN (SELECT {key} FROM {STAGE}.{table})")
         changed = f"SELECT * FROM {STAGE}.{table} EXCEPT SELECT * FROM main.{table}"
         connection.execute(f"INSERT OR REPLACE INTO main.{table} {changed}")
+    connection.execute(
+        f"UPDATE main.streams SET seq = has.seq FROM {STAGE}.streams AS has"
+        " WHERE has.id = main.streams.id AND has.seq > main.streams.seq"
+    )
 
 
 def _insert(connection: Connection, rows: Sequence[Rows]) -> None:

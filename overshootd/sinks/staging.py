@@ -10,6 +10,7 @@ from typing import TypeVar
 from overshootd.contracts import Log
 from overshootd.sinks import stage, staged
 from overshootd.sinks.database import Connection, DatabaseError, transaction
+from overshootd.sinks.places import Row
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Staging:
         self._log = log
         self._mirror_at = 0.0  # monotonic
         self._unmirrored = 0  # records since then
+        self._bytes = 0  # of records: on the stage when that was looked at last, and what came since
 
     def is_on(self, connection: Connection) -> bool:
         return connection.hot == stage.STAGE
@@ -81,11 +83,15 @@ class Staging:
         with transaction(connection):
             return work(connection)
 
-    def came(self, records: int) -> None:
-        self._unmirrored += records
+    def came(self, rows: Sequence[Row]) -> None:
+        self._unmirrored += len(rows)
+        self._bytes += sum(len(line) for _, _, line in rows)
 
     def is_full(self, connection: Connection) -> bool:
-        return self.is_on(connection) and stage.size(connection) > STAGE_BYTES
+        if not self.is_on(connection) or self._bytes < STAGE_BYTES:
+            return False
+        self._bytes = stage.size(connection)
+        return self._bytes >= STAGE_BYTES
 
     def bring(self, connection: Connection, rows: Sequence[stage.Rows]) -> None:
         """Move these to the spool."""

@@ -27,7 +27,18 @@ from overshootd.sinks import stage
 from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, count_dropped, drop_oldest, used
 from overshootd.sinks.database import Connection, Database, transaction, vacuum
 from overshootd.sinks.heirs import heirs
-from overshootd.sinks.places import Place, Stream, oldest_owed, owed, places, put_place, put_places, rows_of
+from overshootd.sinks.places import (
+    Place,
+    Row,
+    Stream,
+    oldest_owed,
+    owed,
+    places,
+    put_place,
+    put_places,
+    put_records,
+    rows_of,
+)
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.salvage import salvage
 from overshootd.sinks.staging import Staging
@@ -129,10 +140,27 @@ class Store:
         with self._use() as connection:
             if self._staging.is_full(connection):
                 self._unstage(connection, None)
-            self._make_room(connection)
-            streams = [self._stream(connection, name) for name, _ in items]  # a new one is synced: not within
-            makes, heads = [make for _, make in items], {stream.id: stream.head for stream in streams}
-            return self._staging.write(connection, lambda _: self._append_all(connection, streams, heads, makes))
+            if not self._staging.is_on(connection):
+                self._make_room(connection)
+            streams = {name: self._stream(connection, name) for name, _ in items}  # a new one is synced: not within
+            heads = {name: stream.head for name, stream in streams.items()}
+            done: list[int | Exception] = []
+            rows: list[Row] = []
+            at = self._wall()
+            for name, make in items:
+                try:
+                    line = make(heads[name] + 1)
+                except (ValueError, TypeError, RecursionError) as error:
+                    done.append(error)
+                    continue
+                heads[name] += 1
+                done.append(heads[name])
+                rows.append((streams[name].row(heads[name]), None if at is None else int(at), line))
+            self._staging.write(connection, lambda _: put_records(connection, rows))
+            self._staging.came(rows)
+            for name, stream in streams.items():
+                stream.head = heads[name]
+            return done
 
     def read(self, name: str, after: int, upto: int | None, rows: int, size: int) -> list[tuple[int, bytes]]:
         """The first records after seq `after`, up to and with `upto` (None: all): at most `rows`, and at most `size`
@@ -235,22 +263,6 @@ class Store:
             connection.execute("UPDATE store SET boot = ''")
             self._database.close()
 
-    def _append_all(
-        self, connection: Connection, streams: Sequence[Stream], heads: Mapping[int, int], makes: Sequence[Make]
-    ) -> list[int | Exception]:
-        at = self._wall()
-        for stream in streams:
-            stream.head = heads[stream.id]  # where a stage fails it is done once more
-        done = [
-            _insert(connection, stream, make, None if at is None else int(at))
-            for stream, make in zip(streams, makes, strict=True)
-        ]
-        if self._staging.is_on(connection):  # where records come and go, the last one's number does not stay
-            update = f"UPDATE {connection.hot}.streams SET seq = ? WHERE id = ?"
-            connection.executemany(update, {(stream.head, stream.id) for stream in streams})
-            self._staging.came(len(done))
-        return done
-
     def _drop_delivered(self, connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
         if self._staging.is_on(connection):
             self._staging.write(connection, lambda _: stage.drop_delivered(connection, stream, sinks))
@@ -318,7 +330,9 @@ class Store:
 
     def _stream(self, connection: Connection, name: str) -> Stream:
         if name not in self._streams:
-            find = f"SELECT id, seq FROM {connection.hot}.streams WHERE name = ?"
+            # The number is the greater of both: that where records were deleted last.
+            both = " UNION ALL ".join(f"SELECT * FROM {schema}.streams" for schema in {"main", connection.hot})
+            find = f"SELECT id, max(seq) FROM ({both}) WHERE name = ? GROUP BY id"
             known = connection.execute(find, (name,)).fetchone()
             if known is None:
                 connection.execute("INSERT OR IGNORE INTO main.streams SELECT NULL, ?, seed FROM main.store", (name,))
@@ -379,16 +393,3 @@ def _purge(connection: Connection, stream: Stream, bound: int) -> int:
     with transaction(connection):
         connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (bound, stream.id))
         return connection.execute(f"DELETE FROM main.records WHERE id IN ({some})", rows).rowcount
-
-
-def _insert(connection: Connection, stream: Stream, make: Make, at: int | None) -> int | Exception:
-    seq = stream.head + 1
-    try:
-        line = make(seq)
-    except (ValueError, TypeError, RecursionError) as error:
-        return error
-    connection.execute(
-        f"INSERT INTO {connection.hot}.records (id, at, line) VALUES (?, ?, ?)", (stream.row(seq), at, line)
-    )
-    stream.head = seq
-    return seq

@@ -214,12 +214,6 @@ async def test_a_sink_that_is_no_longer_configured_holds_nothing_back(spool: Spo
     assert late.lines == []
 
 
-async def test_a_stream_without_sinks_fills_no_disk(tmp_path: Path, spool: Spool) -> None:
-    assert spool.attach("yard", {}) == []
-    await append(spool, *("x" * 10_000 for _ in range(2000)))
-    assert size(tmp_path) < 10_000_000
-
-
 async def test_where_nothing_happens_nothing_is_synced(spool: Spool) -> None:
     sink = Notebook(sync_failures=1_000_000)
     running = deliveries(spool, sink)

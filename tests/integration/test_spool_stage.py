@@ -4,6 +4,7 @@ that is full, gone or broken costs nothing that can be had without it."""
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from overshootd.sinks.places import Stream, row_of
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
+from overshootd.sinks.tables import TABLES
 from tests.integration.delivery_lab import Wire
 from tests.integration.sink_lab import record, small_filesystem, store_one
 from tests.integration.test_spool import CHILD, ROOT, everything
@@ -240,7 +242,8 @@ def staged() -> Iterator[Connection]:
     """Ten records of a stream on a stage, and no spool."""
     with closing(sqlite3.connect(":memory:", factory=Connection)) as connection:
         connection.execute("ATTACH ':memory:' AS stage")
-        connection.execute("CREATE TABLE stage.records (id INTEGER PRIMARY KEY, at INTEGER, line BLOB NOT NULL)")
+        connection.executescript(re.sub("(CREATE TABLE) ", r"\1 stage.", TABLES))
+        connection.execute("INSERT INTO stage.streams VALUES (1, 'yard', 0)")
         rows = [(row_of(1, seq), None, b"") for seq in range(1, 11)]
         connection.executemany("INSERT INTO stage.records VALUES (?, ?, ?)", rows)
         yield connection
@@ -259,3 +262,4 @@ def test_what_every_sink_has_leaves_the_stage(staged: Connection, sinks: list[Pr
     stage.drop_delivered(staged, Stream(1, 10), sinks)
     rows = staged.execute("SELECT id FROM stage.records ORDER BY id").fetchall()
     assert [row - row_of(1, 0) for (row,) in rows] == left
+    assert staged.execute("SELECT seq FROM stage.streams").fetchone() == (10,), "though its record may be gone"
