@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from overshootd.errors import Refused, Transient, Unreachable
+from overshootd.mqtt.ahead import ReadAhead, together
 from overshootd.mqtt.apart import apart
 from overshootd.mqtt.link import Link
 from overshootd.mqtt.reasons import (
@@ -129,6 +130,8 @@ class _Client(aiomqtt.Client):
     def _remembering(self, make: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
         def made(*arguments: Any) -> socket.socket:
             sock = make(*arguments)
+            if self._link.tls is None and self._link.path is None:
+                sock = ReadAhead(sock)
             self._sockets.append(sock)
             return sock
 
@@ -161,21 +164,29 @@ class _Client(aiomqtt.Client):
             self.ear.last = "no answer within the keepalive"
         self._on_disconnect(client, userdata, flags, reason, properties)
 
-    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        """aiomqtt's adds it to the event loop later, even when it is closed by then and its number another's."""
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: paho.SocketLike) -> None:
+        """aiomqtt's has the event loop watch the socket first, also when that is closed by then and its number another
+        one's. Most often it takes at once all that was queued in this turn."""
 
         def write() -> None:
-            try:
-                client.loop_write()
-            except Exception as error:  # noqa: BLE001 (raised to whoever hears)
-                if not self._disconnected.done():
-                    self._disconnected.set_exception(error)
+            if client.socket() is sock and not self._write(sock):
+                self._loop.add_writer(sock.fileno(), self._write, sock)
 
-        def register() -> None:
-            if (current := client.socket()) is not None and current is sock:
-                self._loop.add_writer(current.fileno(), write)
+        try:
+            asyncio.get_running_loop().call_soon(write)
+        except RuntimeError:  # in the thread that connects
+            self._loop.call_soon_threadsafe(write)
 
-        self._loop.call_soon_threadsafe(register)
+    def _write(self, sock: paho.SocketLike) -> bool:
+        """Whether nothing is left to write there."""
+        try:
+            with together(_plain(sock)):
+                self._client.loop_write()
+        except Exception as error:  # noqa: BLE001 (raised to whoever hears)
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+            return True
+        return self._client.socket() is not sock or not self._client.want_write()
 
     # -- publications
 

@@ -37,7 +37,8 @@ class Lane:
         with given_up_at_last() as sent:
             for message in messages:
                 sent.append(await self.send(connection, message.topic, message.payload))
-            await asyncio.gather(*sent)
+            for future in sent:
+                await future
 
     async def send(
         self, connection: Connection, topic: str, payload: bytes, *, retain: bool = False
