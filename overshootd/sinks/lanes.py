@@ -135,7 +135,7 @@ class Lanes:
                 if not await self._give(self._front, gap):
                     return
                 if all_there_is and not self._ends:
-                    await asyncio.sleep(GATHER_SECONDS)
+                    await _within(self._stopping, GATHER_SECONDS)
 
     async def _run_back(self, front: asyncio.Task[None]) -> None:
         """What the front lane has passed, oldest first, but for what is refused just now."""
