@@ -361,7 +361,7 @@ def test_the_second_one_set_aside_does_not_overwrite_the_first(tmp_path: Path) -
     assert [(tmp_path / f"{FILE_NAME}.aside-{number}").read_bytes() for number in (1, 2)] == [b"1", b"2"]
 
 
-def test_a_second_daemon_on_the_same_directory_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spool_that_somebody_else_has_open_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.05)
     store = open_store(tmp_path)
     append(store, 1)
