@@ -94,19 +94,21 @@ def used(connection: Connection) -> tuple[int, int]:
     return (pages - free) * size, free * size
 
 
-def drop_oldest(connection: Connection, ages: Ages, *, size: float = inf, before: float = inf) -> tuple[int, int]:
+def drop_oldest(
+    connection: Connection, ages: Ages, *, size: float = inf, before: float = inf
+) -> tuple[dict[int, int], int]:
     """Delete the oldest rows, DROP_ROWS at most: until lines of `size` bytes are gone, and only what came `before` that
     (seconds since the epoch) when it is given.
 
-    Returns how many, and how many of them some sink lacked. Within a transaction.
+    Returns up to which seq they are gone, by stream, and how many of them some sink lacked. Within a transaction.
     """
-    dropped = _delete_oldest(connection, ages, size, before)
-    lacked = 0
-    for stream, rows in dropped.items():
+    gone, lacked = dict[int, int](), 0
+    for stream, rows in _delete_oldest(connection, ages, size, before).items():
         seqs = [row - row_of(stream, 0) for row in rows]
         connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (seqs[-1], stream))
         lacked += lacking(seqs, [place.has for place in places(connection, stream).values()])
-    return sum(map(len, dropped.values())), lacked
+        gone[stream] = seqs[-1]
+    return gone, lacked
 
 
 def count_dropped(connection: Connection, lacked: int) -> None:

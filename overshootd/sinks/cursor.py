@@ -14,6 +14,9 @@ from overshootd.sinks.progress import Progress
 from overshootd.sinks.recent import Recent
 from overshootd.sinks.store import Store
 
+LEAP = 10_000
+"""So many do not come at once: numbers between were left out, for the spool had to be replaced meanwhile (store.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -61,8 +64,8 @@ class Cursor:
 
     @property
     def waiting(self) -> int:
-        """How many records the sink was not given; those that were dropped between them count too."""
-        return self.given.waiting(self.head)
+        """How many records the sink was not given and may yet be."""
+        return self.given.waiting(self.head) - self.given.waiting(min(self._store.gone(self._stream), self.head))
 
     @property
     def settled(self) -> bool:
@@ -75,15 +78,15 @@ class Cursor:
             return
         head, progress = await self._disk.run(self._store.attach, self._stream, self._sinks)
         self._acked = self.given = progress[self._sink]
+        if gone := self._store.gone(self._stream):
+            self.given = self.given.having(1, gone)
         self.head = max(self.head, head)
         self.attached = True
-        if self.given.top < head:  # after a power cut numbers are left out (store.py): those are nothing that waits
-            rest = await self.read(self.given.top, head, 1)
-            if not rest.lines:
-                self.gave(rest)
 
     def announce(self, seq: int) -> None:
         """There is a record `seq` now."""
+        if self.attached and seq > self.head + LEAP:
+            self.given = self.given.having(self.head + 1, seq - 1)
         self.head = max(self.head, seq)
         self._arrivals.came(self.head, time.monotonic())
         self.wake()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from overshootd.sinks.database import Connection
@@ -66,6 +66,12 @@ def put_place(connection: Connection, stream: int, sink: str, place: Place) -> N
         " ON CONFLICT DO UPDATE SET seq = excluded.seq, spans = excluded.spans, config = excluded.config"
     )
     connection.execute(update, (stream, sink, place.has.floor, place.has.text(), place.config))
+
+
+def leave_out(connection: Connection, stream: int, first: int, last: int) -> None:
+    """No record has these numbers, both included: they are nothing that any sink lacks."""
+    for sink, place in places(connection, stream).items():
+        put_place(connection, stream, sink, replace(place, has=place.has.having(first, last)))
 
 
 def put_records(connection: Connection, rows: Sequence[Row]) -> None:

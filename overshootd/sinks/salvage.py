@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from overshootd.sinks.database import Connection, DatabaseError
-from overshootd.sinks.places import row_of, rows_of
+from overshootd.sinks.places import leave_out, row_of, rows_of
 from overshootd.sinks.progress import progress
 from overshootd.sinks.tables import SEQ_BITS
 
@@ -42,14 +42,12 @@ def salvage(damaged: Connection, new: Connection, first: int) -> int:
                 names.setdefault(stream, name)
                 new.execute("INSERT OR IGNORE INTO records (id, at, line) VALUES (?, ?, ?)", row)
                 found += 1
-    for stream, name in names.items():
-        (last,) = new.execute("SELECT max(id) FROM records WHERE id BETWEEN ? AND ?", rows_of(stream)).fetchone()
-        beyond = max(first, (last or 0) - row_of(stream, 0))
-        new.execute("INSERT OR IGNORE INTO streams VALUES (?, ?, ?)", (stream, name, beyond))
     for values in _rows(damaged, "SELECT * FROM cursors"):
         stream, sink, seq, spans, config = (*values, "", "")[:5]  # version 1 had three
         if _is_place(seq, spans):
             new.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?, ?, ?, ?)", (stream, sink, seq, spans, config))
+    for stream, name in names.items():
+        _go_on_beyond(new, stream, name, first)
     for values in _rows(damaged, "SELECT * FROM counts"):
         if all(isinstance(value, int | float) for value in values[2:]):
             new.execute("INSERT OR IGNORE INTO counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
@@ -57,6 +55,14 @@ def salvage(damaged: Connection, new: Connection, first: int) -> int:
         if isinstance(dropped, int):
             new.execute("UPDATE store SET dropped = ?", (dropped,))
     return found
+
+
+def _go_on_beyond(new: Connection, stream: int, name: str, first: int) -> None:
+    (row,) = new.execute("SELECT max(id) FROM records WHERE id BETWEEN ? AND ?", rows_of(stream)).fetchone()
+    last = 0 if row is None else row - row_of(stream, 0)
+    new.execute("INSERT OR IGNORE INTO streams VALUES (?, ?, ?)", (stream, name, max(first, last)))
+    if last < first:
+        leave_out(new, stream, last + 1, first)
 
 
 def records(damaged: Connection, stream: int, tries: Iterable[int]) -> Iterator[Row]:

@@ -103,6 +103,7 @@ class Spool:
         self._unstored = self._unsynced = ""  # why it could not be done last
         self._heads: dict[str, int] = {}  # the highest seq that was stored, by stream
         self._dirty = asyncio.Event()
+        self._dirty_at = 0.0  # monotonic
         self._items: list[_Item] = []
         self._writing: asyncio.Task[None] | None = None
         self.before_sync: Callable[[], Awaitable[None]] | None = None
@@ -121,7 +122,8 @@ class Spool:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TEND_SECONDS):
                     await self._dirty.wait()
-            await asyncio.sleep(self._sync_seconds - self._grace)
+            # Since the first that came: it may have waited for the last sync to end.
+            await asyncio.sleep(self._dirty_at + self._sync_seconds - self._grace - time.monotonic())
             if self._dirty.is_set() and self.before_sync is not None:
                 await self.before_sync()
             dirty = self._dirty.is_set()
@@ -136,7 +138,7 @@ class Spool:
             except SpoolError as error:
                 self._unsynced = str(error)
                 self._syncing.bad(str(error))
-                self._dirty.set()
+                self._touch()
             else:
                 self._unsynced = ""
                 self._syncing.good()
@@ -176,7 +178,7 @@ class Spool:
         """What `function` returns, done in one transaction of the database: for what is kept beside the records. It is
         with the kernel then, and on the disk `sync_seconds` later. Raises SpoolError."""
         done = await self._disk.run(self._store.within, function)
-        self._dirty.set()
+        self._touch()
         return done
 
     async def forget(self, stream: str) -> None:
@@ -189,6 +191,11 @@ class Spool:
             if self._writing is not None:
                 await asyncio.wait([self._writing])
             await self._disk.run(self._store.close)
+
+    def _touch(self) -> None:
+        if not self._dirty.is_set():
+            self._dirty_at = time.monotonic()
+            self._dirty.set()
 
     async def _ask_sinks(self) -> None:
         """Have those sync that sync as often as the spool, and wait for that, within bounds."""
@@ -221,7 +228,7 @@ class Spool:
             self._unstored = ""
         for item, result in zip(items, results, strict=True):
             if isinstance(result, int):
-                self._dirty.set()
+                self._touch()
                 self._heads[item.record.stream] = result
                 if readers := self._readers.get(item.record.stream):
                     readers.came(result, item.line)

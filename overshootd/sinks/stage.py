@@ -62,6 +62,7 @@ def begin(connection: Connection, path: Path, boot: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute(f"DETACH {STAGE}")
+        remove(path)  # or the next start would take it for what this process left
         raise
     connection.hot = STAGE
 

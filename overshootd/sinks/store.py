@@ -31,6 +31,7 @@ from overshootd.sinks.places import (
     Place,
     Row,
     Stream,
+    leave_out,
     oldest_owed,
     owed,
     places,
@@ -97,6 +98,7 @@ class Store:
         self._streams: dict[str, Stream] = {}
         self._places: dict[str, dict[str, Place]] = {}
         self._purged: dict[str, int] = {}
+        self._gone: dict[int, int] = {}  # up to which seq a stream has no records, by its number
         self._ages = Ages()
         self._full = Condition(log, "keeping every record", time.monotonic)
         self._dropped_at = 0.0  # monotonic
@@ -106,6 +108,11 @@ class Store:
     def open(self) -> None:
         """Raises ConfigError when a person must act, SpoolError when it may pass."""
         self._database.open()
+
+    def gone(self, name: str) -> int:
+        """Up to this seq the stream has no records: dropped, or never there. For whoever asks, in any thread."""
+        stream = self._streams.get(name)
+        return 0 if stream is None else self._gone.get(stream.id, 0)
 
     def attach(self, name: str, sinks: Mapping[str, str]) -> tuple[int, dict[str, Progress]]:
         """These are the stream's sinks now, each with its configuration as JSON. Returns the stream's highest seq, and
@@ -132,6 +139,7 @@ class Store:
                     put_places(connection, stream.id, now)
                 self._staging.mirror(connection)
             self._places[name] = now
+            self._gone[stream.id] = _before_first(connection, stream)
             return stream.head, {sink: place.has for sink, place in now.items()}
 
     def append_all(self, items: Sequence[tuple[str, Make]]) -> list[int | Exception]:
@@ -290,12 +298,11 @@ class Store:
             if (size := used(connection)[0]) <= most:
                 break
             with transaction(connection):
-                dropped, lacked = drop_oldest(connection, self._ages, size=size - most + SLACK * most)
+                gone, lacked = drop_oldest(connection, self._ages, size=size - most + SLACK * most)
                 count_dropped(connection, lacked)
-            self._count(
-                lacked, f"{most / 1e6:g} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
-            )
-            if not dropped:
+            why = f"{most / 1e6:g} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
+            self._count(gone, lacked, why)
+            if not gone:
                 break  # what is left are the tables
         self.now = replace(self.now, bytes=size)
 
@@ -305,13 +312,14 @@ class Store:
             if not any_before(connection, self._ages, at):
                 return False
             with transaction(connection):
-                _, lacked = drop_oldest(connection, self._ages, before=at)
+                gone, lacked = drop_oldest(connection, self._ages, before=at)
                 count_dropped(connection, lacked)
             days = self._bounds.max_seconds / 86400
-            self._count(lacked, f"some are older than {days:g} days (spool.max_days) and dropped undelivered")
+            self._count(gone, lacked, f"some are older than {days:g} days (spool.max_days) and dropped undelivered")
         return True
 
-    def _count(self, lacked: int, why: str) -> None:
+    def _count(self, gone: Mapping[int, int], lacked: int, why: str) -> None:
+        self._gone.update(gone)
         if lacked:
             self._dropped_at = time.monotonic()
             self.now = replace(self.now, dropped=self.now.dropped + lacked)
@@ -362,6 +370,7 @@ class Store:
         boot, _, place = was.partition("@")
         self.now = replace(self.now, dropped=dropped)
         self._streams.clear()
+        self._gone.clear()
         end = self._database.survey() if boot else Survey(0, 0)
         cut = end.cut if boot != self._boot or end.lost else 0
         found = self._staging.take_over(connection, place if boot == self._boot else "")
@@ -380,8 +389,17 @@ class Store:
     def _jump(self, connection: Connection) -> None:
         for (name,) in connection.execute("SELECT name FROM main.streams").fetchall():
             stream = self._stream(connection, name)
-            stream.head = (stream.head // JUMP + 1) * JUMP
+            was, stream.head = stream.head, (stream.head // JUMP + 1) * JUMP
+            leave_out(connection, stream.id, was + 1, stream.head)
             connection.execute("UPDATE main.streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
+
+
+def _before_first(connection: Connection, stream: Stream) -> int:
+    """The seq before the stream's first record; without any its highest."""
+    first = connection.execute(
+        "SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1", rows_of(stream.id)
+    ).fetchone()
+    return stream.head if first is None else int(first[0]) - stream.row(0) - 1
 
 
 def _purge(connection: Connection, stream: Stream, bound: int) -> int:

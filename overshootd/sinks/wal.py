@@ -20,16 +20,19 @@ MAGIC = 0x377F0682
 
 SALTS = struct.Struct(">2I")
 
+GENERATIONS = 1 << 16
+"""With each generation of the log SQLite raises the first salt by one; what is so far behind is none of its."""
+
 Sums = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Bytes up to the end of the last commit that is whole; and bytes behind it that belong to the same generation of
-    the log: they were written, but the next commit will overwrite them.
+    the log, or to none (a power cut may leave zeros): they were written, but the next commit will overwrite them.
 
-    `lost`: among those was a commit, and not at their end. Without that, they are what a full disk or a kill left of
-    one that never was.
+    `lost`: among those was a commit, and not at their end, or what nobody wrote. Without that, they are what a full
+    disk or a kill left of one that never was.
     """
 
     whole: int
@@ -44,17 +47,19 @@ def survey(log: BinaryIO) -> Survey:
         return Survey(0, 0)
     magic, _, page_size, _, *salts, first, second = HEADER.unpack(head)
     if magic & ~1 != MAGIC:
-        return Survey(0, 0)
+        rest = len(log.read())
+        return Survey(0, HEADER.size + rest, lost=True) if rest else Survey(0, 0)
     order = ">" if magic & 1 else "<"
     sums = checksum(head[:24], (0, 0), order)
     intact = sums == (first, second)
     at = whole = HEADER.size if intact else 0
     cut, committed, lost = 0, False, False
     while len(frame := log.read(FRAME.size + page_size)) >= 16:
-        ours = list(SALTS.unpack_from(frame, 8)) == salts
+        found = SALTS.unpack_from(frame, 8)
+        ours, alien = list(found) == salts, (salts[0] - found[0]) % (1 << 32) >= GENERATIONS
         at += len(frame)
-        cut += len(frame) if ours else 0
-        lost |= committed and ours
+        cut += len(frame) if ours or alien else 0
+        lost |= alien or (committed and ours)
         committed |= ours and FRAME.unpack_from(frame.ljust(FRAME.size, b"\0"))[1] > 0
         if intact and ours and len(frame) == FRAME.size + page_size:
             sums = checksum(frame[24:], checksum(frame[:8], sums, order), order)

@@ -161,10 +161,12 @@ class World:
             delivered = min(self.acked[stream, sink] for sink in places) if self.staged else 0
             for sink, has in places.items():
                 assert self.staged or had[sink] <= has.floor
-                assert has.floor <= self.acked[stream, sink]
+                assert [seq for seq in found if self.acked[stream, sink] < seq and has.contains(seq)] == []
                 assert [seq for seq in found if has.floor < seq <= had[sink]] == [], "given to the sink again"
-                self.acked[stream, sink] = self.synced_acks[stream, sink] = has.floor
-            floor = max(delivered, min(has.floor for has in places.values()))
+            # Beyond that come numbers that are left out.
+            floor = max(delivered, min(min(has.floor, self.acked[stream, sink]) for sink, has in places.items()))
+            self.acked.update({(stream, sink): has.floor for sink, has in places.items()})
+            self.synced_acks.update({(stream, sink): has.floor for sink, has in places.items()})
             expected = {seq: line for seq, line in self.lines[stream].items() if seq > floor}
             survived = {seq: line for seq, line in found.items() if seq > floor}
             assert list(survived.items()) == list(expected.items())[: len(survived)], "the first of them, in order"
@@ -220,23 +222,58 @@ def test_a_torn_end_is_told_once_and_a_whole_one_not(tmp_path: Path, lost: int, 
     assert ["cut off" in line for line in after.lines] == [True] * told
 
 
+def zeros(tail: bytes) -> bytes:
+    return bytes(len(tail))
+
+
+def noise(tail: bytes) -> bytes:
+    return random.Random(1).randbytes(len(tail))
+
+
+def one_bit_of_the_first(tail: bytes) -> bytes:
+    return tail[:30] + bytes([tail[30] ^ 1]) + tail[31:]
+
+
+@pytest.mark.parametrize("boot", ["boot 1", "boot 2"])
+@pytest.mark.parametrize("behind", [1, 3, 10])
+@pytest.mark.parametrize("damaged", [zeros, noise])
+def test_what_nobody_wrote_at_the_end_is_told_and_costs_numbers_in_any_boot(
+    tmp_path: Path, damaged: Callable[[bytes], bytes], behind: int, boot: str
+) -> None:
+    after, found, following = damaged_end(tmp_path, behind, damaged, boot)
+    assert found == [*range(1, 11 - behind)]
+    assert following > 1_000_000
+    assert ["cut off" in line for line in after.lines] == [True]
+
+
+def damaged_end(
+    directory: Path, behind: int, damaged: Callable[[bytes], bytes], boot: str
+) -> tuple[RememberingLog, list[int], int]:
+    """Ten records were stored in "boot 1", and the log is `damaged` from the last `behind` on: what is told at the
+    start in `boot`, which are left, and the next number."""
+    running = Store(directory / "running" / FILE_NAME, RememberingLog(), "boot 1")
+    running.attach("yard", {})
+    ends = [log_of(directory / "running" / FILE_NAME).stat().st_size]
+    for _ in range(10):
+        store_one(running, "yard", lambda seq: b"%d" % seq)
+        ends.append(log_of(directory / "running" / FILE_NAME).stat().st_size)
+    shutil.copytree(directory / "running", directory / "next")
+    running.close()
+    path = directory / "next" / FILE_NAME
+    log, end = log_of(path).read_bytes(), ends[-1 - behind]
+    log_of(path).write_bytes(log[:end] + damaged(log[end:]))
+    after = RememberingLog()
+    store = Store(path, after, boot)
+    found = [seq for seq, _ in store.read("yard", 0, None, 100, 1 << 20)]
+    following = store_one(store, "yard", lambda seq: b"")
+    store.close()
+    return after, found, following
+
+
 @pytest.mark.parametrize(("behind", "told"), [(3, True), (1, False)])
 def test_in_the_same_boot_only_what_no_kill_leaves_is_a_torn_end(tmp_path: Path, behind: int, told: bool) -> None:
     """A disk may be pulled out; but a kill, or a full disk, leaves half a commit."""
-    running = Store(tmp_path / "running" / FILE_NAME, RememberingLog(), "boot 1")
-    ends = []
-    for _ in range(10):
-        store_one(running, "yard", lambda seq: b"%d" % seq)
-        ends.append(log_of(tmp_path / "running" / FILE_NAME).stat().st_size)
-    shutil.copytree(tmp_path / "running", tmp_path / "next")
-    running.close()
-    path = tmp_path / "next" / FILE_NAME
-    log = bytearray(log_of(path).read_bytes())
-    log[ends[-behind] - 1] ^= 1
-    log_of(path).write_bytes(log)
-    after = RememberingLog()
-    store = Store(path, after, "boot 1")
-    assert [seq for seq, _ in store.read("yard", 0, None, 100, 1 << 20)] == [*range(1, 11 - behind)]
-    assert (store_one(store, "yard", lambda seq: b"") > 1_000_000) is told
+    after, found, following = damaged_end(tmp_path, behind, one_bit_of_the_first, "boot 1")
+    assert found == [*range(1, 11 - behind)]
+    assert (following > 1_000_000) is told
     assert ["cut off" in line for line in after.lines] == [True] * told
-    store.close()

@@ -126,8 +126,8 @@ def test_sinks_go_on_where_they_were_in_what_was_salvaged(tmp_path: Path) -> Non
     with pytest.raises(SpoolError):
         read(store)
     head, places = store.attach("yard", {"file:/a": "{}"})
-    assert places == {"file:/a": Progress(5, ((8, 9),))}
     assert head > 1_000_000_000_000
+    assert places == {"file:/a": Progress(5, ((8, 9), (201, head)))}, "those left out are nothing that it lacks"
     assert store.within(lambda connection: connection.execute("SELECT day, stream FROM counts").fetchall()) == [
         ("2026-07-27", "yard")
     ]

@@ -13,7 +13,7 @@ from overshootd.sinks.wal import FRAME, HEADER, MAGIC, Survey, checksum, survey
 
 PAGE = 512
 SIZE = FRAME.size + PAGE
-SALTS = (1234, 5678)
+SALTS = (0x12345678, 5678)
 
 
 def log(frames: int, commits: set[int], *, big: bool = True, salts: tuple[int, int] = SALTS) -> bytes:
@@ -57,8 +57,9 @@ def test_one_wrong_byte_ends_what_is_whole(at: int, change: int) -> None:
     data[HEADER.size + at] ^= change
     found = looked_at(bytes(data))
     broken = at // SIZE
-    salt = 8 <= at % SIZE < 16
-    assert (found.whole, found.cut) == (HEADER.size + broken * SIZE, (6 - broken - salt) * SIZE)
+    former = at % SIZE in (10, 11)  # of the first salt the half that tells generations
+    assert found.whole == HEADER.size + broken * SIZE
+    assert found.cut in {(6 - broken) * SIZE, (6 - broken - former) * SIZE}
 
 
 @pytest.mark.parametrize(
@@ -77,13 +78,24 @@ def test_a_commit_is_lost_when_others_came_behind_it(commits: set[int], broken: 
 
 
 def test_what_an_earlier_generation_left_behind_is_not_missed() -> None:
-    data = log(2, {2}) + log(6, {6}, salts=(1, 2))[HEADER.size + 2 * SIZE :]
+    data = log(2, {2}) + log(6, {6}, salts=(SALTS[0] - 1, 2))[HEADER.size + 2 * SIZE :]
     assert looked_at(data) == Survey(HEADER.size + 2 * SIZE, 0)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 10, b"\0" * 5000, b"\xee" * 5000, log(0, set())[:20]])
-def test_what_is_no_log_has_nothing_whole_and_lacks_nothing(data: bytes) -> None:
+@pytest.mark.parametrize("byte", [b"\0", b"\xee"])
+def test_what_nobody_wrote_behind_the_end_is_cut_off_and_was_something(byte: bytes) -> None:
+    data = log(6, {2, 6})[: HEADER.size + 2 * SIZE] + byte * (4 * SIZE)
+    assert looked_at(data) == Survey(HEADER.size + 2 * SIZE, 4 * SIZE, lost=True)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 10, b"\0" * HEADER.size, log(0, set())[:20]])
+def test_what_has_only_begun_lacks_nothing(data: bytes) -> None:
     assert looked_at(data) == Survey(0, 0)
+
+
+@pytest.mark.parametrize("data", [b"\0" * 5000, b"\xee" * 5000])
+def test_what_is_no_log_is_cut_off_whole(data: bytes) -> None:
+    assert looked_at(data) == Survey(0, 5000, lost=True)
 
 
 def test_a_log_with_a_broken_head_is_cut_off_whole() -> None:
