@@ -120,7 +120,7 @@ def _url_problems(url: Node, text: str) -> Iterator[Problem]:
     elif scheme and scheme not in PORTS:
         yield url.problem(not_known("kind of URL that a broker has", scheme, PORTS))
     elif not scheme or not usable:
-        yield url.problem(f"expected a URL with a host, such as {EXAMPLE}")
+        yield url.problem(f"expected a URL with a host and, if any, a port from 1 to 65535, such as {EXAMPLE}")
     elif parts.username is not None or parts.password is not None:
         yield url.problem("a URL with a login in it; give username and password beside it")
     elif parts.fragment or (scheme not in WITH_PATH and (parts.path.strip("/") or parts.query)):

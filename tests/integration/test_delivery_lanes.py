@@ -16,6 +16,7 @@ from overshootd.backoff import Backoff
 from overshootd.config.secret import Secret
 from overshootd.config.sinks import WebhookSink as WebhookSinkConfig
 from overshootd.sinks import lanes, suspects
+from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.webhook import WebhookSink
 from overshootd.status import SinkNow
@@ -380,6 +381,49 @@ async def test_numbers_that_a_power_cut_left_out_are_nothing_that_waits(tmp_path
         await wire.until(lambda: len(wire.given) == 1)
         await running.stop()
         assert wire.seqs == [running.cursor.head]
+
+
+async def test_what_waits_over_a_power_cut_is_what_was_stored(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        running = begin(spool, Wire(down=True), backoff=SELDOM)
+        await append(spool, 3)
+        await running.kill()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE store SET boot = 'another'")
+    async with opened(tmp_path) as spool:
+        wire = Wire(down=True)
+        running = begin(spool, wire)
+        await append(spool, 2)
+        await wire.until(lambda: running.cursor.attached and running.cursor.head > 3)
+        assert running.delivery.now.waiting == 5
+        wire.down = False
+        await wire.until(lambda: len(wire.given) == 5)
+        await running.stop()
+        assert sorted(wire.seqs) == [1, 2, 3, 1_000_001, 1_000_002]
+
+
+async def test_what_was_dropped_waits_no_more(tmp_path: Path) -> None:
+    disk = Disk()
+    spool = Spool(tmp_path, disk, RememberingLog(), max_bytes=100_000)
+    wire = Wire(down=True)
+    running = begin(spool, wire, backoff=SELDOM)
+    await wire.until(lambda: running.cursor.attached)
+    for _ in range(100):  # there is room made before some are stored together
+        await append(spool, 10)
+    assert running.delivery.now.waiting == 1000 - spool.now.dropped < 1000
+    await running.kill()
+    await spool.close(PATIENCE)
+    assert await disk.close(PATIENCE)
+
+
+async def test_what_was_left_out_while_the_spool_was_replaced_does_not_wait(spool: Spool) -> None:
+    wire = Wire(down=True)
+    running = begin(spool, wire, backoff=SELDOM)
+    await wire.until(lambda: running.cursor.attached)
+    await append(spool, 3)
+    running.cursor.announce(2_000_000)
+    assert running.delivery.now.waiting == 4
+    await running.kill()
 
 
 async def test_a_failure_is_over_as_soon_as_it_is_though_nothing_comes(spool: Spool) -> None:

@@ -84,6 +84,21 @@ def test_a_record_goes_to_the_disk_with_the_next_sync_and_not_before(tmp_path: P
     store.close()
 
 
+def test_a_stage_that_cannot_be_begun_leaves_nothing_for_the_next_start(tmp_path: Path, memory: Path) -> None:
+    store = open_store(tmp_path, memory)
+    store.open()
+    store.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        when = "BEFORE UPDATE ON store WHEN NEW.boot LIKE '%@%'"
+        connection.execute(f"CREATE TRIGGER full {when} BEGIN SELECT RAISE(FAIL, 'no room'); END")
+    log = RememberingLog()
+    store = open_store(tmp_path, memory, log)
+    store.open()
+    assert ["no room" in line for line in log.lines] == [True]
+    assert list(memory.iterdir()) == []
+    store.close()
+
+
 def test_what_every_sink_has_by_then_is_never_written(tmp_path: Path, memory: Path) -> None:
     store = open_store(tmp_path, memory)
     store.attach("yard", {"mqtt:b": "{}", "file:/a": "{}"})
