@@ -43,6 +43,7 @@ async def test_a_lookup_after_the_change_does_not_queue_behind_those_that_hang(
 ) -> None:
     hung = hang(dead)
     queued = asyncio.create_task(look_up())
+    await asyncio.sleep(0)  # it is in the queue
     resolver.renew()
     async with asyncio.timeout(BOUND):
         await look_up()
