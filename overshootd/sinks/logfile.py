@@ -187,5 +187,5 @@ def _born(fd: int) -> float:
     first = os.pread(fd, TAIL, 0).partition(b"\n")[0]
     try:
         return datetime.fromisoformat(json.loads(first)["received_at"]).timestamp()
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return os.fstat(fd).st_mtime

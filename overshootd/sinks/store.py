@@ -383,8 +383,8 @@ class Store:
                 self._jump(connection)
         if was != self._boot:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
-        self._staging.begin(connection)
         self._database.sync()
+        self._staging.begin(connection)  # nothing that may fail comes behind it: a second try would meet our own lock
 
     def _jump(self, connection: Connection) -> None:
         for (name,) in connection.execute("SELECT name FROM main.streams").fetchall():
