@@ -88,9 +88,9 @@ class Database:
         except sqlite3.ProgrammingError:
             raise  # ours
         except sqlite3.Error as error:
-            if self._connection is not None and _is_broken(error):
+            if self._connection is not None and is_broken(error):
                 self._drop(self._connection, error)
-            raise SpoolError(f"{self._path}: {_explain(error)}") from error
+            raise SpoolError(f"{self._path}: {explain(error)}") from error
         except OSError as error:
             raise SpoolError(cannot_write(self._path, error, "state_dir")) from error
 
@@ -121,7 +121,7 @@ class Database:
         try:
             return self._open()
         except sqlite3.Error as error:
-            if self._connection is None or not _is_broken(error):
+            if self._connection is None or not is_broken(error):
                 raise
             self._drop(self._connection, error)
             return self._open()
@@ -182,7 +182,7 @@ def open_database(path: Path, salvage: Salvage, log: Log) -> Connection:
         try:
             return _connect(path)
         except (_Unusable, sqlite3.Error) as error:
-            if isinstance(error, sqlite3.Error) and not _is_broken(error):
+            if isinstance(error, sqlite3.Error) and not is_broken(error):
                 raise
             _replace(path, error, salvage, log)
     else:
@@ -273,12 +273,23 @@ def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> i
     return count
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether it says that there is no room."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+
+
+def is_unreadable(error: sqlite3.Error) -> bool:
+    """Whether it says that the file is broken, or that what it lies on gives it back no more."""
+    return is_broken(error) or error.sqlite_errorcode in (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ)
+
+
+def is_broken(error: sqlite3.Error) -> bool:
     """Whether it says that the file itself is broken, so that trying again is no use."""
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _explain(error: sqlite3.Error) -> str:
+def explain(error: sqlite3.Error) -> str:
+    """What to do about it, where that is known."""
     match error.sqlite_errorcode & 0xFF:
         case sqlite3.SQLITE_FULL:
             return "no space left on the disk: make room there"

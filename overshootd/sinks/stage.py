@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from overshootd.sinks.database import Connection, transaction
+from overshootd.sinks.database import Connection, DatabaseError, is_unreadable, transaction
 from overshootd.sinks.paths import FILE_MODE
 from overshootd.sinks.places import Stream, rows_of
 from overshootd.sinks.progress import Progress
@@ -43,7 +43,8 @@ def stage_path(directory: Path, spool: Path) -> Path:
 
 
 def begin(connection: Connection, path: Path, boot: str) -> None:
-    """Stage what comes from now on, on a new stage at `path`. Raises DatabaseError, OSError."""
+    """Stage what comes from now on, on a new stage at `path`, which the spool names and which tells the spool by its
+    seed. Raises DatabaseError, OSError."""
     remove(path)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
     connection.execute(f"ATTACH ? AS {STAGE}", (str(path),))
@@ -55,20 +56,21 @@ def begin(connection: Connection, path: Path, boot: str) -> None:
         copies = ";".join(f"INSERT INTO {STAGE}.{table} SELECT * FROM main.{table}" for table in ("streams", *SMALL))
         connection.executescript(f"BEGIN; {tables} {copies}; PRAGMA {STAGE}.user_version = {VERSION}; COMMIT")
         with transaction(connection):  # not before all is there: a stage that tells no boot is not complete
-            connection.execute(f"INSERT INTO {STAGE}.store (boot, seed) VALUES (?, 0)", (boot,))
-        connection.execute("UPDATE main.store SET boot = ?", (f"{boot}@{path}",))
+            connection.execute(f"INSERT INTO {STAGE}.store (boot, seed) SELECT ?, seed FROM main.store", (boot,))
         connection.execute(BOTH)
+        connection.execute("UPDATE main.store SET boot = ?", (f"{boot}@{path}",))
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        connection.execute("DROP VIEW IF EXISTS temp.records")
         connection.execute(f"DETACH {STAGE}")
-        remove(path)  # or the next start would take it for what this process left
+        remove(path)
         raise
     connection.hot = STAGE
 
 
-def leave(connection: Connection, path: Path, boot: str) -> None:
-    """Put everything into the spool, and stage nothing more. Raises DatabaseError, OSError."""
+def leave(connection: Connection, boot: str) -> None:
+    """Put everything into the spool, which names the stage no more, and stage nothing more. Raises DatabaseError."""
     with transaction(connection):
         _insert(connection, [EVERYTHING])
         _mirror(connection)
@@ -76,7 +78,6 @@ def leave(connection: Connection, path: Path, boot: str) -> None:
     connection.execute("DROP VIEW temp.records")
     connection.execute(f"DETACH {STAGE}")
     connection.hot = "main"
-    remove(path)
 
 
 def remove(path: Path) -> None:
@@ -85,13 +86,18 @@ def remove(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+def is_whole(connection: Connection) -> bool:
+    """Whether all of it can be read: of an error it is else not known whether it is the spool's."""
+    try:
+        found = connection.execute(f"PRAGMA {STAGE}.quick_check").fetchall()
+    except DatabaseError as error:
+        return not is_unreadable(error)
+    return found == [("ok",)]
+
+
 def size(connection: Connection) -> int:
-    """Bytes of the stage that hold something."""
-    pages, free, each = (
-        int(connection.execute(f"PRAGMA {STAGE}.{name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * each
+    """Bytes of the records on the stage."""
+    return int(connection.execute(f"SELECT total(length(line)) FROM {STAGE}.records").fetchone()[0])
 
 
 def drop_delivered(connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:

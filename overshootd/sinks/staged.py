@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from overshootd.sinks.database import Connection, DatabaseError, connect, transaction
-from overshootd.sinks.places import row_of
+from overshootd.sinks.database import Connection, connect, transaction
+from overshootd.sinks.places import leave_out, row_of, rows_of
 from overshootd.sinks.tables import SEQ_BITS, VERSION
 
 Row = tuple[Any, ...]
@@ -16,25 +16,32 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Rows as the tables have them (tables.py)."""
+    """Rows as the tables have them (tables.py), and the seed of the spool that they are of."""
 
+    seed: int
     streams: list[Row]
     cursors: list[Row]
     counts: list[Row]
     records: list[Row]
 
 
+class Unusable(Exception):
+    """It is of another version."""
+
+
 def read(path: Path, boot: str) -> Staged | None:
-    """None: there is nothing from this boot. Raises DatabaseError."""
+    """None: there is nothing from this boot. Raises DatabaseError, OSError, Unusable."""
     if not path.exists():
         return None
     with closing(connect(path)) as stage:
         (version,) = stage.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):  # 0: it was never complete. Whoever replaces overshootd ends it before
-            raise DatabaseError(f"made by another overshootd (version {version}, this one knows {VERSION})")
-        if not version or stage.execute("SELECT boot FROM store").fetchone() != (boot,):
+            raise Unusable(f"made by another overshootd (version {version}, this one knows {VERSION})")
+        store = stage.execute("SELECT boot, seed FROM store").fetchone() if version else None
+        if store is None or store[0] != boot:
             return None
         return Staged(
+            store[1],
             stage.execute("SELECT id, name, seq FROM streams").fetchall(),
             stage.execute("SELECT stream, sink, seq, spans, config FROM cursors").fetchall(),
             stage.execute("SELECT * FROM counts").fetchall(),
@@ -45,17 +52,19 @@ def read(path: Path, boot: str) -> Staged | None:
 def take(connection: Connection, staged: Staged) -> None:
     """Put it into the spool; again, if it was there already. Raises DatabaseError.
 
-    By the names of streams: the spool may be another one by now, where the former was damaged.
+    By the names of streams: the spool may be another one by now, where the former was damaged. Of the small tables the
+    stage has what is current.
     """
     with transaction(connection):
         for stream, name, seq in staged.streams:
             _take_stream(connection, staged, stream, name, seq)
-        connection.executemany("INSERT OR REPLACE INTO main.counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", staged.counts)
+        connection.execute("DELETE FROM main.counts")
+        connection.executemany("INSERT INTO main.counts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", staged.counts)
 
 
 def _take_stream(connection: Connection, staged: Staged, stream: int, name: str, seq: int) -> None:
     connection.execute("INSERT OR IGNORE INTO main.streams SELECT NULL, ?, seed FROM main.store", (name,))
-    (here,) = connection.execute("SELECT id FROM main.streams WHERE name = ?", (name,)).fetchone()
+    here, head = connection.execute("SELECT id, seq FROM main.streams WHERE name = ?", (name,)).fetchone()
     connection.execute("UPDATE main.streams SET seq = max(seq, ?) WHERE id = ?", (seq, here))
     connection.execute("DELETE FROM main.cursors WHERE stream = ?", (here,))
     cursors = [(here, *rest) for of, *rest in staged.cursors if of == stream]
@@ -64,3 +73,7 @@ def _take_stream(connection: Connection, staged: Staged, stream: int, name: str,
     shift = row_of(here, 0) - row_of(stream, 0)
     records = [(row + shift, at, line) for row, at, line in staged.records if row >> SEQ_BITS == stream]
     connection.executemany("INSERT OR IGNORE INTO main.records (id, at, line) VALUES (?, ?, ?)", records)
+    (last,) = connection.execute("SELECT max(id) FROM main.records WHERE id BETWEEN ? AND ?", rows_of(here)).fetchone()
+    last = max(seq, 0 if last is None else last - row_of(here, 0))
+    if last < head:  # a new spool goes on far beyond
+        leave_out(connection, here, last + 1, head)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from overshootd.condition import Condition
 from overshootd.contracts import Log
+from overshootd.errors import SpoolError
 from overshootd.sinks import stage, staged
-from overshootd.sinks.database import Connection, DatabaseError, transaction
+from overshootd.sinks.database import Connection, DatabaseError, explain, is_unreadable, transaction
 from overshootd.sinks.places import Row
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ class Staging:
         self._boot = boot
         self._most = most
         self._log = log
+        self._stages = Condition(log, f"staging what is new in {path}", time.monotonic)
         self._mirror_at = 0.0  # monotonic
         self._unmirrored = 0  # records since then
         self._bytes = 0  # of records: on the stage when that was looked at last, and what came since
@@ -40,18 +43,25 @@ class Staging:
     def is_on(self, connection: Connection) -> bool:
         return connection.hot == stage.STAGE
 
-    def take_over(self, connection: Connection, place: str) -> bool:
-        """Put into the spool what a killed process has left at `place` (empty: it staged nothing), or where it would be
-        staged now: the spool may be a new one. False when it is not there, or cannot be read."""
+    def take_over(self, connection: Connection, place: str, seed: int) -> bool:
+        """Put into the spool, whose seed that is, what a killed process has left at `place` (empty: it staged nothing),
+        or where it would be staged now if that is another spool's, which had to be replaced. False when what was at
+        `place` cannot be had. Raises SpoolError when that may pass."""
         found = not place
-        places = [Path(place)] if place else []
-        places += [self._path] if self._path is not None else []
-        for path in dict.fromkeys(places):
-            if (left := self._read(path)) is not None:
+        former = Path(place) if place else None
+        for path in dict.fromkeys(path for path in (former, self._path) if path is not None):
+            try:
+                left = self._read(path)
+            except staged.Unusable as error:
+                self._set_aside(path, error)
+                continue
+            if left is not None and (path == former or left.seed != seed):
                 staged.take(connection, left)
-                found |= str(path) == place
+                found |= path == former
+            elif path == former:
+                self._log.error(f"{path} is gone, and with it what was new when overshootd ended: keep its directory")
             if path != self._path:
-                stage.remove(path)
+                self._remove(path)
         return found
 
     def begin(self, connection: Connection) -> None:
@@ -61,14 +71,16 @@ class Staging:
         try:
             stage.begin(connection, self._path, self._boot)
         except (DatabaseError, OSError) as error:
-            self._tell(error)
+            self._stages.bad(_why(error))
         else:
+            self._stages.good()
             self._mirrored()
 
     def leave(self, connection: Connection) -> None:
         """Put everything into the spool."""
         if self._path is not None and self.is_on(connection):
-            stage.leave(connection, self._path, self._boot)
+            stage.leave(connection, self._boot)
+            self._remove(self._path)
 
     def write(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         """What `work` returns, done in one transaction that concerns only what may be staged."""
@@ -78,10 +90,14 @@ class Staging:
         except DatabaseError as error:
             if not self.is_on(connection):
                 raise
-            self._tell(error)
+            self._stages.bad(_why(error))
             self.leave(connection)
         with transaction(connection):
             return work(connection)
+
+    def is_broken(self, connection: Connection) -> bool:
+        """Whether an error may be the stage's."""
+        return self.is_on(connection) and not stage.is_whole(connection)
 
     def came(self, rows: Sequence[Row]) -> None:
         self._unmirrored += len(rows)
@@ -114,13 +130,33 @@ class Staging:
         self._unmirrored = 0
 
     def _read(self, path: Path) -> staged.Staged | None:
+        """Raises Unusable, SpoolError."""
         try:
             return staged.read(path, self._boot)
         except DatabaseError as error:
-            aside = path.with_name(f"{path.name}.aside")
-            path.rename(aside)
-            self._log.error(f"{path}: {error}: set aside as {aside}; what was new when overshootd ended is in it")
-            return None
+            if is_unreadable(error):
+                raise staged.Unusable(str(error)) from error
+            raise SpoolError(f"{path}: {explain(error)}") from error
+        except OSError as error:
+            raise SpoolError(f"{path}: {error.strerror}") from error
 
-    def _tell(self, error: Exception) -> None:
-        self._log.warning(f"{self._path}: {error}: what is new goes to the disk at once, until the next start")
+    def _set_aside(self, path: Path, why: Exception) -> None:
+        aside = path.with_name(f"{path.name}.aside")
+        try:
+            path.rename(aside)
+        except OSError as error:
+            self._log.error(f"{path}: {why}; and it could not be set aside: {error.strerror}")
+        else:
+            self._log.error(f"{path}: {why}: set aside as {aside}, with what was new when overshootd ended")
+
+    def _remove(self, path: Path) -> None:
+        """The spool has it all. One that stays is not taken for what a killed process has left: the spool names it no
+        more."""
+        try:
+            stage.remove(path)
+        except OSError as error:
+            self._log.warning(f"{path} could not be removed: {error.strerror}")
+
+
+def _why(error: Exception) -> str:
+    return f"{error}: it goes to the disk at once, until the next start"

@@ -2,10 +2,9 @@
 
 What is written seldom, and why that is enough:
 
-- `seq` costs an append nothing: the highest number is the last record's, and `streams.seq` is brought up to it only
-  when records are deleted. A power cut may take the last records although a sink has seen their numbers: therefore the
-  first start in another boot, when there was no orderly end, rounds every stream's number up to the next million, and
-  so does one that finds the end of what was written torn.
+- `seq` costs an append nothing (streams.py). A power cut may take the last records although a sink has seen their
+  numbers: therefore the first start in another boot, when there was no orderly end, rounds every stream's number up to
+  the next million, and so does one that finds the end of what was written torn.
 - Cursors move once in `sync_seconds`, and delivered records are deleted by the hundred.
 - Records that come together are one commit.
 - With a stage (stage.py) a record is written here only if at a sync of the disk some sink still lacks it.
@@ -13,26 +12,23 @@ What is written seldom, and why that is enough:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
 from overshootd.sinks import stage
-from overshootd.sinks.bounds import SLACK, Ages, Bounds, any_before, count_dropped, drop_oldest, used
-from overshootd.sinks.database import Connection, Database, transaction, vacuum
+from overshootd.sinks.bounds import Bounds
+from overshootd.sinks.database import Connection, Database, DatabaseError, is_unreadable, transaction
 from overshootd.sinks.heirs import heirs
+from overshootd.sinks.housekeeping import Housekeeping
 from overshootd.sinks.places import (
     Place,
     Row,
     Stream,
-    leave_out,
-    oldest_owed,
     owed,
     places,
     put_place,
@@ -43,6 +39,7 @@ from overshootd.sinks.places import (
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.salvage import salvage
 from overshootd.sinks.staging import Staging
+from overshootd.sinks.streams import JUMP, Streams
 from overshootd.sinks.wal import Survey
 from overshootd.status import SpoolNow
 
@@ -51,24 +48,10 @@ T = TypeVar("T")
 Make = Callable[[int], bytes]
 """What makes the line of a record of its seq. What cannot be a line raises ValueError, TypeError or RecursionError."""
 
-JUMP = 1_000_000
-"""More than any stream can store between two syncs of the disk."""
-
-ROUNDS = 16
-"""Batches that are dropped in one go, 3.4 ms each on a PC: whoever appends waits for them."""
-
 PURGE_ROWS = 256
 """Delivered records are deleted so many at a time: fewer are not worth a write, more would keep others waiting."""
 
 UNBOUNDED = Bounds(1 << 62, 1e18)
-
-QUIET_SECONDS = 600.0
-"""Nothing was dropped for so long: the spool holds again what it is given."""
-
-FREE_BYTES = 16_000_000
-LEFT_BYTES = 2_000_000
-"""A file with so much free is made anew when no more than this is left in it: that is what making it anew writes, and
-what it takes of memory."""
 
 
 class Store:
@@ -92,27 +75,26 @@ class Store:
         self._boot = boot
         staged_at = None if stage_dir is None else stage.stage_path(stage_dir, path)
         self._staging = Staging(staged_at, boot, JUMP // 2, log)
-        self._bounds = bounds
+        self._housekeeping = Housekeeping(bounds, log)
         self._wall = wall
         self._log = log
-        self._streams: dict[str, Stream] = {}
+        self._streams = Streams(self._staging, self._database.sync)
         self._places: dict[str, dict[str, Place]] = {}
         self._purged: dict[str, int] = {}
-        self._gone: dict[int, int] = {}  # up to which seq a stream has no records, by its number
-        self._ages = Ages()
-        self._full = Condition(log, "keeping every record", time.monotonic)
-        self._dropped_at = 0.0  # monotonic
-        self.now = SpoolNow(0, bounds.max_bytes)
-        """For whoever asks, in any thread: as of the last append or `tend`."""
 
     def open(self) -> None:
         """Raises ConfigError when a person must act, SpoolError when it may pass."""
         self._database.open()
 
+    @property
+    def now(self) -> SpoolNow:
+        """For whoever asks, in any thread: as of the last append or `tend`."""
+        return self._housekeeping.now
+
     def gone(self, name: str) -> int:
         """Up to this seq the stream has no records: dropped, or never there. For whoever asks, in any thread."""
         stream = self._streams.get(name)
-        return 0 if stream is None else self._gone.get(stream.id, 0)
+        return 0 if stream is None else self._housekeeping.gone.get(stream.id, 0)
 
     def attach(self, name: str, sinks: Mapping[str, str]) -> tuple[int, dict[str, Progress]]:
         """These are the stream's sinks now, each with its configuration as JSON. Returns the stream's highest seq, and
@@ -122,7 +104,7 @@ class Store:
         former ones is; those that are no longer named are forgotten.
         """
         with self._use() as connection:
-            stream = self._stream(connection, name)
+            stream = self._streams.find(connection, name)
             before = places(connection, stream.id)
             start = Progress(min((place.has.floor for place in before.values()), default=0))
             was = {sink: sink for sink in before} | heirs(before, sinks)
@@ -135,11 +117,10 @@ class Store:
                         self._log.warning(
                             f"{sink} is no longer a sink of {name}: what it still lacked, it will not get"
                         )
-                with transaction(connection):
-                    put_places(connection, stream.id, now)
+                self._staging.write(connection, lambda hot: put_places(hot, stream.id, now))
                 self._staging.mirror(connection)
             self._places[name] = now
-            self._gone[stream.id] = _before_first(connection, stream)
+            self._housekeeping.gone[stream.id] = _before_first(connection, stream)
             return stream.head, {sink: place.has for sink, place in now.items()}
 
     def append_all(self, items: Sequence[tuple[str, Make]]) -> list[int | Exception]:
@@ -149,8 +130,8 @@ class Store:
             if self._staging.is_full(connection):
                 self._unstage(connection, None)
             if not self._staging.is_on(connection):
-                self._make_room(connection)
-            streams = {name: self._stream(connection, name) for name, _ in items}  # a new one is synced: not within
+                self._housekeeping.make_room(connection)
+            streams = {name: self._streams.find(connection, name) for name, _ in items}
             heads = {name: stream.head for name, stream in streams.items()}
             done: list[int | Exception] = []
             rows: list[Row] = []
@@ -175,7 +156,7 @@ class Store:
         bytes unless it is a single one. Each is its seq and its line."""
         found: list[tuple[int, bytes]] = []
         with self._use() as connection:
-            stream = self._stream(connection, name)
+            stream = self._streams.find(connection, name)
             last = stream.row(stream.head if upto is None else min(upto, stream.head))
             query = "SELECT id, line FROM records WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
             cursor = connection.execute(query, (stream.row(after), last, rows))
@@ -193,14 +174,14 @@ class Store:
             place = self._places[name][sink]
             if has != place.has:
                 place = replace(place, has=has)
-                id = self._stream(connection, name).id
+                id = self._streams.find(connection, name).id
                 self._staging.write(connection, lambda hot: put_place(hot, id, sink, place))
                 self._places[name][sink] = place
 
     def purge(self, name: str) -> bool:
         """Delete some of what all sinks have, if that is worth a write. True when there is more."""
         with self._use() as connection:
-            stream = self._stream(connection, name)
+            stream = self._streams.find(connection, name)
             sinks = [place.has for place in self._places.get(name, {}).values()]
             self._drop_delivered(connection, stream, sinks)
             bound = min((has.floor for has in sinks), default=stream.head)
@@ -217,10 +198,10 @@ class Store:
         nothing are forgotten."""
         found: dict[str, dict[str, str]] = {}
         with self._use() as connection:
-            for (name,) in connection.execute(f"SELECT name FROM {connection.hot}.streams ORDER BY id").fetchall():
+            for name in self._streams.all(connection):
                 if name in known:
                     continue
-                stream = self._stream(connection, name)
+                stream = self._streams.find(connection, name)
                 sinks = places(connection, stream.id)
                 if any(owed(connection, stream, place.has) for place in sinks.values()):
                     found[name] = {sink: place.config for sink, place in sinks.items()}
@@ -241,18 +222,8 @@ class Store:
     def tend(self) -> bool:
         """Drop what is too old, and make a file small that is nearly empty. Nothing is written where neither is. True
         when there is more to drop: others may have the disk first."""
-        more = False
         with self._use() as connection:
-            wall = self._wall()
-            if wall is not None:  # a clock that begins at 1970, or leaps to today, must drop nothing
-                more = self._drop_before(connection, wall - self._bounds.max_seconds)
-            if time.monotonic() - self._dropped_at > QUIET_SECONDS:
-                self._full.good()
-            left, free = used(connection)
-            if free >= FREE_BYTES and left <= LEFT_BYTES:
-                vacuum(connection)
-            self.now = replace(self.now, bytes=left, oldest_at=oldest_owed(connection))
-        return more
+            return self._housekeeping.tend(connection, self._wall())
 
     def sync(self, heads: Mapping[str, int] | None = None) -> None:
         """Bring to the disk what was committed; of what is staged what some sink lacks, up to each stream's seq in
@@ -278,55 +249,21 @@ class Store:
     def _unstage(self, connection: Connection, heads: Mapping[str, int] | None) -> None:
         """Bring to the spool what is staged up to `heads` and some sink lacks."""
         rows = []
-        for (name,) in connection.execute(f"SELECT name FROM {connection.hot}.streams").fetchall():
-            stream = self._stream(connection, name)
+        for name in self._streams.all(connection):
+            stream = self._streams.find(connection, name)
             if name in self._places:
                 self._drop_delivered(connection, stream, [place.has for place in self._places[name].values()])
             rows.append((stream.row(0), stream.row(stream.head if heads is None else heads.get(name, 0))))
         if not self._staging.is_on(connection):
             return
         if stage.holds(connection, rows):
-            self._make_room(connection)
+            self._housekeeping.make_room(connection)
             self._staging.bring(connection, rows)
         else:
             self._staging.mirror_if_due(connection)
 
-    def _make_room(self, connection: Connection) -> None:
-        most = self._bounds.max_bytes
-        size = 0
-        for _ in range(ROUNDS):
-            if (size := used(connection)[0]) <= most:
-                break
-            with transaction(connection):
-                gone, lacked = drop_oldest(connection, self._ages, size=size - most + SLACK * most)
-                count_dropped(connection, lacked)
-            why = f"{most / 1e6:g} MB wait in the spool (spool.max_mb): the oldest are dropped undelivered"
-            self._count(gone, lacked, why)
-            if not gone:
-                break  # what is left are the tables
-        self.now = replace(self.now, bytes=size)
-
-    def _drop_before(self, connection: Connection, at: float) -> bool:
-        """Whether there may be more."""
-        for _ in range(ROUNDS):
-            if not any_before(connection, self._ages, at):
-                return False
-            with transaction(connection):
-                gone, lacked = drop_oldest(connection, self._ages, before=at)
-                count_dropped(connection, lacked)
-            days = self._bounds.max_seconds / 86400
-            self._count(gone, lacked, f"some are older than {days:g} days (spool.max_days) and dropped undelivered")
-        return True
-
-    def _count(self, gone: Mapping[int, int], lacked: int, why: str) -> None:
-        self._gone.update(gone)
-        if lacked:
-            self._dropped_at = time.monotonic()
-            self.now = replace(self.now, dropped=self.now.dropped + lacked)
-            self._full.bad(why, dropped=self.now.dropped)
-
     def _forget(self, connection: Connection, name: str) -> None:
-        stream = self._stream(connection, name)
+        stream = self._streams.find(connection, name)
         for schema in dict.fromkeys(("main", connection.hot)):  # one after the other: a kill in between undoes both
             with transaction(connection):
                 connection.execute(
@@ -336,62 +273,37 @@ class Store:
                 connection.execute(f"DELETE FROM {schema}.records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
         self._places.pop(name, None)
 
-    def _stream(self, connection: Connection, name: str) -> Stream:
-        if name not in self._streams:
-            # The number is the greater of both: that where records were deleted last.
-            both = " UNION ALL ".join(f"SELECT * FROM {schema}.streams" for schema in {"main", connection.hot})
-            find = f"SELECT id, max(seq) FROM ({both}) WHERE name = ? GROUP BY id"
-            known = connection.execute(find, (name,)).fetchone()
-            if known is None:
-                connection.execute("INSERT OR IGNORE INTO main.streams SELECT NULL, ?, seed FROM main.store", (name,))
-                known = connection.execute("SELECT id, seq FROM main.streams WHERE name = ?", (name,)).fetchone()
-                if self._staging.is_on(connection):
-                    connection.execute("INSERT INTO stage.streams VALUES (?, ?, ?)", (known[0], name, known[1]))
-                self._database.sync()  # or a power cut takes the row, and the stream gives out the same numbers again
-            stream = Stream(*known)
-            query = "SELECT id FROM records WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
-            if last := connection.execute(query, rows_of(stream.id)).fetchone():
-                stream.head = max(stream.head, last[0] - stream.row(0))
-            self._streams[name] = stream
-        return self._streams[name]
-
     @contextmanager
     def _use(self) -> Iterator[Connection]:
         try:
             with self._database.use() as connection:
-                yield connection
+                try:
+                    yield connection
+                except DatabaseError as error:
+                    if is_unreadable(error) and self._staging.is_broken(connection):
+                        self._database.close()  # the next use begins without it; the spool's file is not to blame
+                    raise
         except SpoolError:
-            self._ages.clear()
-            self._streams.clear()  # a commit that failed may yet be there: ask the file again
+            self._housekeeping.doubt()
+            self._streams.doubt()
             raise
 
     def _begin(self, connection: Connection) -> None:
-        was, dropped = connection.execute("SELECT boot, dropped FROM store").fetchone()
+        was, seed, dropped = connection.execute("SELECT boot, seed, dropped FROM store").fetchone()
         boot, _, place = was.partition("@")
-        self.now = replace(self.now, dropped=dropped)
-        self._streams.clear()
-        self._gone.clear()
+        self._housekeeping.begin(dropped)
+        self._streams.doubt()
         end = self._database.survey() if boot else Survey(0, 0)
         cut = end.cut if boot != self._boot or end.lost else 0
-        found = self._staging.take_over(connection, place if boot == self._boot else "")
-        if boot == self._boot and not found:
-            self._log.error(f"{place} is gone, and with it what was new when overshootd ended: keep its directory")
+        found = self._staging.take_over(connection, place if boot == self._boot else "", seed)
         if cut:
             self._log.warning(f"the end of the spool was torn: {cut} bytes were not whole and are cut off")
         if boot and (boot != self._boot or not found or cut):
-            with transaction(connection):
-                self._jump(connection)
+            self._streams.jump(connection)
         if was != self._boot:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
         self._database.sync()
         self._staging.begin(connection)  # nothing that may fail comes behind it: a second try would meet our own lock
-
-    def _jump(self, connection: Connection) -> None:
-        for (name,) in connection.execute("SELECT name FROM main.streams").fetchall():
-            stream = self._stream(connection, name)
-            was, stream.head = stream.head, (stream.head // JUMP + 1) * JUMP
-            leave_out(connection, stream.id, was + 1, stream.head)
-            connection.execute("UPDATE main.streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
 
 
 def _before_first(connection: Connection, stream: Stream) -> int:

@@ -16,8 +16,8 @@ import pytest
 
 from overshootd.contracts import Record
 from overshootd.errors import SpoolError
+from overshootd.sinks import housekeeping
 from overshootd.sinks import spool as spool_module
-from overshootd.sinks import store as store_module
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
@@ -248,7 +248,7 @@ def test_a_state_dir_on_another_filesystem_is_all_it_needs(tmp_path: Path, monke
     for variable in ("SQLITE_TMPDIR", "TMPDIR"):
         monkeypatch.setenv(variable, "/proc/nowhere")
     monkeypatch.chdir("/proc")
-    monkeypatch.setattr(store_module, "FREE_BYTES", 100_000)
+    monkeypatch.setattr(housekeeping, "FREE_BYTES", 100_000)
     with small_filesystem(tmp_path / "card", "size=8m") as card:
         store = Store(card / "state" / FILE_NAME, RememberingLog(), "boot")
         store.attach("yard", {})

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overshootd.sinks import bounds, store
+from overshootd.sinks import bounds, housekeeping
 from overshootd.sinks.bounds import Bounds
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
 from overshootd.sinks.store import Store
-from tests.integration.sink_lab import store_one
+from tests.integration.sink_lab import fill, small_filesystem, store_one
 from tests.remembering import RememberingLog
 
 NOW = 1_785_000_000.0
@@ -174,7 +174,7 @@ def test_it_is_told_that_nothing_is_dropped_any_more(bench: Bench, monkeypatch: 
     bench.append(count=400)
     bench.store.tend()
     assert len(bench.told()) == 1
-    monkeypatch.setattr(store, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(housekeeping, "QUIET_SECONDS", 0.0)
     bench.store.tend()
     assert bench.told()[1:] == ["keeping every record works again"]
 
@@ -201,6 +201,31 @@ def test_a_file_whose_records_were_delivered_gives_its_room_back(tmp_path: Path)
     bench.store.close()
 
 
+def test_a_disk_without_room_to_make_the_file_small_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "FREE_BYTES", 100_000)
+    with small_filesystem(tmp_path / "card", "size=8m") as card:
+        bench = Bench(card, Bounds(1 << 30, FOREVER))
+        bench.store.attach("yard", {"file:/a": ""})
+        last = bench.append(count=400, size=10_000)[-1]
+        bench.store.ack("yard", "file:/a", Progress(last - 50))
+        while bench.store.purge("yard"):
+            pass
+        bench.store.close()
+        bench = Bench(card, Bounds(1 << 30, FOREVER))
+        bench.append()  # its log is small again: there is nothing in it to be written over
+        other = card / "other"
+        fill(other)
+        for _ in range(3):
+            bench.store.tend()
+        assert bench.log.lines == ["making the spool's file small: no space left on the disk for it"]
+        other.unlink()
+        bench.store.tend()
+        assert bench.log.lines[1:] == ["making the spool's file small works again"]
+        bench.store.close()
+
+
 def size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.iterdir())
 
@@ -220,7 +245,7 @@ def test_it_never_holds_more_than_it_may_and_one_batch_and_always_the_oldest_go(
 ) -> None:
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "DROP_ROWS", 3)
-        patch.setattr(store, "ROUNDS", 200)  # so that hundreds of empty ones are not too many to go at once
+        patch.setattr(housekeeping, "ROUNDS", 200)  # so that hundreds of empty ones are not too many to go at once
         bench = Bench(Path(directory), Bounds(60_000, FOREVER))
         with closing(bench.store):
             came: dict[str, list[tuple[int, int | None]]] = {stream: [] for stream in STREAMS}

@@ -16,17 +16,16 @@ import pytest
 
 from overshootd.groups import TaskGroup
 from overshootd.sinks import stage
-from overshootd.sinks.aside import log_of
 from overshootd.sinks.database import Connection
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.places import Stream, row_of
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME, Spool
-from overshootd.sinks.store import Store
 from overshootd.sinks.tables import TABLES
 from tests.integration.delivery_lab import Wire
-from tests.integration.sink_lab import record, small_filesystem, store_one
+from tests.integration.sink_lab import record, small_filesystem
+from tests.integration.stage_lab import append, killed, open_store, read, staged_at, written
 from tests.integration.test_spool import CHILD, ROOT, everything
 from tests.remembering import RememberingLog
 
@@ -46,31 +45,6 @@ async def disk() -> AsyncIterator[Disk]:
     disk = Disk()
     yield disk
     assert await disk.close(PATIENCE)
-
-
-def open_store(tmp_path: Path, memory: Path, log: RememberingLog | None = None, boot: str = "boot 1") -> Store:
-    return Store(tmp_path / FILE_NAME, log or RememberingLog(), boot, stage_dir=memory)
-
-
-def append(store: Store, count: int, size: int = 100) -> list[int]:
-    return [store_one(store, "yard", lambda seq: b"%d %s" % (seq, b"x" * size)) for _ in range(count)]
-
-
-def read(store: Store) -> list[int]:
-    return [seq for seq, _ in store.read("yard", 0, None, 1 << 30, 1 << 40)]
-
-
-def written(path: Path) -> bytes:
-    """All that the disk has of a spool."""
-    return path.read_bytes() + log_of(path).read_bytes()
-
-
-def killed(store: Store, tmp_path: Path, memory: Path) -> None:
-    """As if the process had been: the files stay as they are, whatever closing does to them."""
-    files = {file: file.read_bytes() for folder in (tmp_path, memory) for file in folder.iterdir() if file.is_file()}
-    store.close()
-    for file, content in files.items():
-        file.write_bytes(content)
 
 
 def test_a_record_goes_to_the_disk_with_the_next_sync_and_not_before(tmp_path: Path, memory: Path) -> None:
@@ -96,6 +70,8 @@ def test_a_stage_that_cannot_be_begun_leaves_nothing_for_the_next_start(tmp_path
     store.open()
     assert ["no room" in line for line in log.lines] == [True]
     assert list(memory.iterdir()) == []
+    append(store, 2)
+    assert read(store) == [1, 2]
     store.close()
 
 
@@ -191,17 +167,17 @@ def test_a_stage_that_is_gone_is_told_and_no_number_comes_again(tmp_path: Path, 
     store.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"broken" * 1000])
-def test_a_broken_stage_is_no_reason_not_to_start(tmp_path: Path, memory: Path, content: bytes) -> None:
+@pytest.mark.parametrize(("content", "told"), [(b"", "is gone"), (b"broken" * 1000, "set aside")])
+def test_a_broken_stage_is_no_reason_not_to_start(tmp_path: Path, memory: Path, content: bytes, told: str) -> None:
     store = open_store(tmp_path, memory)
     append(store, 20)
     killed(store, tmp_path, memory)
-    [path] = [file for file in memory.iterdir() if not file.name.endswith("-journal")]
-    path.write_bytes(content)
+    staged_at(memory).write_bytes(content)
     log = RememberingLog()
     store = open_store(tmp_path, memory, log)
     assert min(append(store, 1)) > 20
-    assert any("is gone" in line for line in log.lines)
+    [line] = log.lines
+    assert told in line
     store.close()
 
 
@@ -209,7 +185,7 @@ def test_the_stage_of_another_version_is_set_aside(tmp_path: Path, memory: Path)
     store = open_store(tmp_path, memory)
     append(store, 20)
     killed(store, tmp_path, memory)
-    [path] = [file for file in memory.iterdir() if not file.name.endswith("-journal")]
+    path = staged_at(memory)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 1000")
     log = RememberingLog()
