@@ -17,6 +17,7 @@ from overshootd.config.brokers import PORTS, BrokerConfig
 from overshootd.config.pieces import Reveal
 from overshootd.contracts import Log, Message, Paths
 from overshootd.errors import Away, ConfigError, Refused, Rejected, Transient, Unreachable
+from overshootd.mqtt.blame import Blame
 from overshootd.mqtt.client import Connection, connected, matches
 from overshootd.mqtt.dialect import Dialect
 from overshootd.mqtt.identity import Identity
@@ -70,7 +71,7 @@ class Broker:
         self._kept = Kept(config.in_flight, Condition(self._log, f"what is retained at broker {name}", clock), clock)
         self._kept.keep(self._topics.state, ONLINE)
         self._handlers: dict[str, Handler] = {self._topics.state: self._state_heard}
-        self._closed_on: bytes | None = None  # the message by itself at which the broker closed the connection last
+        self._blame = Blame()
         self._connection: Connection | None = None
         self._tried = asyncio.Event()  # the first attempt has ended: before, there is nothing to tell
         self._closing = False
@@ -93,18 +94,11 @@ class Broker:
         except Transient as error:
             if (why := connection.ended_by) is None:
                 raise
-            if isinstance(why, Closed | TooLarge):
-                self._suspect(messages, why)
+            if isinstance(why, Closed | TooLarge) and len(messages) == 1:
+                payload = messages[0].payload
+                if self._blame.at_end(connection, payload):
+                    raise Rejected(f"{why} at a message of {len(payload)} bytes, again") from error
             raise Away(f"no connection to broker {self._name}: {why}") from error
-
-    def _suspect(self, messages: Sequence[Message], error: Closed | TooLarge) -> None:
-        """Closing is all that some brokers do about a message that they do not take, and those that say that one was
-        too large do not say which of them. Raises Rejected when it happened twice running at the same one."""
-        if len(messages) == 1:
-            payload = messages[0].payload
-            again, self._closed_on = self._closed_on == payload, payload
-            if again:
-                raise Rejected(f"{error} at a message of {len(payload)} bytes, again")
 
     def _state_heard(self, _topic: str, payload: bytes, _retained: bool) -> None:
         """The will of a connection that we lost may come after we are back."""

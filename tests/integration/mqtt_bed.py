@@ -71,6 +71,8 @@ class Scripted:
     most: int = 0
     farewell: bytes = b""
     """What it says in place of an acknowledgement."""
+    closes_at: int = 0
+    """So many publications without an acknowledgement; 0: never."""
     writer: asyncio.StreamWriter | None = None
 
     def acknowledge(self) -> None:
@@ -101,6 +103,9 @@ class Scripted:
             self.waiting.append(body[2 + length : 4 + length])
             self.most = max(self.most, len(self.waiting))
             writer.write(self.farewell)
+            if len(self.waiting) == self.closes_at:
+                self.waiting.clear()
+                return False
         if kind == 8:
             five = self.versions[-1] == 5
             writer.write(bytes([0x90, 4 if five else 3, *body[:2], *([0] if five else []), 1]))

@@ -13,10 +13,12 @@ import pytest
 from overshootd.config.brokers import BrokerConfig
 from overshootd.config.secret import Secret
 from overshootd.contracts import Message
-from overshootd.errors import Rejected, Unreachable
+from overshootd.errors import Away, Rejected, Unreachable
 from overshootd.mqtt.broker import Broker
+from tests.integration import mqtt_bed
 from tests.integration.daemon_bed import eventually
 from tests.integration.mosquitto import Mosquitto, mosquitto
+from tests.integration.mqtt_bed import scripted
 from tests.remembering import RememberingLog
 
 STATE = "overshootd/bed/state"
@@ -58,3 +60,22 @@ async def test_a_message_at_which_the_broker_closes_twice_is_rejected_and_the_ne
             await broker.publish(large)
         await eventually(lambda: broker.state.connections > 2 and broker.state.connected, "a third connection")
         await broker.publish([Message("a", b"small")])
+
+
+async def test_a_message_at_which_the_broker_closes_is_found_among_those_of_other_streams() -> None:
+    async with scripted(lambda _: b"\x20\x02\x00\x00") as script:
+        address, count = f"mqtt://127.0.0.1:{script.port}", 0
+        async with mqtt_bed.connected(address, RememberingLog(), version="3.1.1") as broker:
+            script.closes_at = 3  # what is retained of our state is the third
+
+            async def publish_beside(payload: bytes) -> list[BaseException | None]:
+                nonlocal count
+                count += 1
+                await eventually(lambda: broker.state.connections == count and broker.state.connected, "a connection")
+                payloads = (b"poison", payload)
+                publishing = (broker.publish([Message("a", payload)]) for payload in payloads)
+                return await asyncio.gather(*publishing, return_exceptions=True)
+
+            first, second = await publish_beside(b"one"), await publish_beside(b"other")
+    assert [isinstance(error, Away) for error in first] == [True, True]
+    assert [isinstance(error, Rejected) for error in second] == [True, False]
