@@ -250,6 +250,15 @@ async def test_a_torn_last_line_is_cut_off_and_words_of_others_are_kept(
     await sink.close()
 
 
+async def test_a_file_of_somebody_elses_that_nests_without_end_is_appended_to(disk: Disk, path: Path) -> None:
+    words = b"[" * 3000 + b"\n"
+    put(path, words)
+    sink = open_sink(disk, path)
+    await sink.deliver(lines(1, 2))
+    assert read(path) == words + lines(1, 2)[0] + b"\n"
+    await sink.close()
+
+
 @pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "directory deleted"])
 async def test_a_file_that_somebody_moves_away_is_begun_anew(disk: Disk, path: Path, how: str) -> None:
     sink = open_sink(disk, path)
