@@ -253,7 +253,7 @@ async def test_a_torn_last_line_is_cut_off_and_words_of_others_are_kept(
 async def test_a_file_of_somebody_elses_that_nests_without_end_is_appended_to(disk: Disk, path: Path) -> None:
     words = b"[" * 3000 + b"\n"
     put(path, words)
-    sink = open_sink(disk, path)
+    sink = open_sink(disk, path, rotate_bytes=100_000)
     await sink.deliver(lines(1, 2))
     assert read(path) == words + lines(1, 2)[0] + b"\n"
     await sink.close()
