@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,24 +19,12 @@ from overshootd.contracts import Sink
 from overshootd.errors import ConfigError, Transient
 from overshootd.sinks.choose import Ways, sink_for
 from overshootd.sinks.disk import Disk
-from overshootd.sinks.file import FileSink
 from overshootd.sinks.record import encode
 from overshootd.sinks.space import Space
 from overshootd.sinks.stdout import Output
+from tests.integration.file_lab import PATIENCE, Clock, content, lines, older, open_sink
 from tests.integration.sink_lab import foreign_directory, record, remount, small_filesystem, unprivileged
 from tests.remembering import RememberingLog
-
-PATIENCE = 20.0
-
-
-class Clock:
-    """Seconds since the epoch."""
-
-    def __init__(self) -> None:
-        self.now = 1_784_542_500.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -49,23 +37,6 @@ async def disk() -> AsyncIterator[Disk]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "results" / "yard.jsonl"
-
-
-def open_sink(
-    disk: Disk, path: Path, clock: Clock | None = None, log: RememberingLog | None = None, **config: object
-) -> FileSink:
-    small = {"rotate_bytes": 1000, "min_free_mb": 0}
-    parsed = FileSinkConfig.model_validate({"type": "file", "path": str(path), **small, **config})
-    remembering = log or RememberingLog()
-    return FileSink(parsed, path, disk, remembering, Space(remembering), clock or Clock())
-
-
-def lines(begin: int, end: int, size: int = 0) -> list[bytes]:
-    return [encode(record("yard", "x" * size), f"uid-{number}", number) for number in range(begin, end)]
-
-
-def older(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name}?*"))
 
 
 def read(path: Path) -> bytes:
@@ -93,14 +64,6 @@ def meddle(path: Path, how: str) -> None:
             path.touch()
         case _:
             shutil.rmtree(path.parent)
-
-
-def content(files: Sequence[Path]) -> list[bytes]:
-    return [
-        line
-        for file in files
-        for line in (gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()).splitlines()
-    ]
 
 
 async def test_records_are_lines_in_a_file_whose_directories_are_made(disk: Disk, path: Path) -> None:
