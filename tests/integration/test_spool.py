@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from overshootd.contracts import Record
 from overshootd.errors import SpoolError
 from overshootd.sinks import housekeeping
 from overshootd.sinks import spool as spool_module
+from overshootd.sinks.cursor import Batch
 from overshootd.sinks.disk import Disk
 from overshootd.sinks.spool import FILE_NAME, Spool
 from overshootd.sinks.store import Store
@@ -240,6 +242,33 @@ async def test_what_is_kept_beside_the_records_is_written_before_a_sync(
     running.cancel()
     await asyncio.wait([running])
     assert happened == ["flushed", "synced"]
+    await spool.close(5)
+
+
+async def test_what_comes_while_sinks_are_asked_waits_no_longer_for_the_next_sync(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, asked, syncs = [1000.0], asyncio.Event(), asyncio.Semaphore(0)
+    loop = asyncio.get_running_loop()
+    spool = Spool(tmp_path, disk, RememberingLog(), sync_seconds=60.0)
+    [cursor] = spool.attach("yard", {"test": ""})
+    await cursor.attach()
+    monkeypatch.setattr(cursor, "sync_seconds", 0.0)
+    monkeypatch.setattr(cursor, "ask", asked.set)  # the sink does not answer: it is waited for
+    monkeypatch.setattr("os.fdatasync", lambda _: loop.call_soon_threadsafe(syncs.release))
+    monkeypatch.setattr(spool_module, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    await spool.append(record("yard"))
+    cursor.gave(Batch(1, 1, []))
+    seconds[0] += 60.0
+    running = asyncio.create_task(spool.run())
+    async with asyncio.timeout(20):
+        await asked.wait()
+        await spool.append(record("yard"))
+        seconds[0] += 60.0
+        await syncs.acquire()
+        await syncs.acquire()
+    running.cancel()
+    await asyncio.wait([running])
     await spool.close(5)
 
 
