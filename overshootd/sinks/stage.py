@@ -122,15 +122,15 @@ def holds(connection: Connection, rows: Sequence[Rows]) -> bool:
 
 
 def bring(connection: Connection, rows: Sequence[Rows]) -> None:
-    """Move these to the spool. Raises DatabaseError.
-
-    In two steps: what a kill in between leaves in both, the next start takes once.
-    """
+    """Copy these to the spool. Raises DatabaseError."""
     with transaction(connection):
         _insert(connection, rows)
         _mirror(connection)
-    with transaction(connection):
-        connection.executemany(f"DELETE FROM {STAGE}.records WHERE id BETWEEN ? AND ?", rows)
+
+
+def drop(connection: Connection, rows: Sequence[Rows]) -> None:
+    """They are in the spool now. Raises DatabaseError."""
+    connection.executemany(f"DELETE FROM {STAGE}.records WHERE id BETWEEN ? AND ?", rows)
 
 
 def is_behind(connection: Connection) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,8 @@ from overshootd.contracts import Log
 from overshootd.errors import SpoolError
 from overshootd.sinks import stage, staged
 from overshootd.sinks.database import Connection, DatabaseError, explain, is_unreadable, transaction
-from overshootd.sinks.places import Row
+from overshootd.sinks.places import Row, Stream
+from overshootd.sinks.progress import Progress
 
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ class Staging:
             self._remove(self._path)
 
     def write(self, connection: Connection, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, done in one transaction that concerns only what may be staged."""
+        """What `work` returns, done in one transaction that concerns only what may be staged. Where the stage fails,
+        once more without it."""
         try:
             with transaction(connection):
                 return work(connection)
@@ -110,9 +112,14 @@ class Staging:
         return self._bytes >= STAGE_BYTES
 
     def bring(self, connection: Connection, rows: Sequence[stage.Rows]) -> None:
-        """Move these to the spool."""
+        """Move these to the spool, in two steps: what a kill in between leaves in both, the next start takes once."""
         stage.bring(connection, rows)
         self._mirrored()
+        self._clean(connection, lambda: stage.drop(connection, rows))
+
+    def drop_delivered(self, connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
+        """Leave on the stage what some of the sinks lacks."""
+        self._clean(connection, lambda: stage.drop_delivered(connection, stream, sinks))
 
     def mirror(self, connection: Connection) -> None:
         """Let the spool have what the small tables have."""
@@ -124,6 +131,11 @@ class Staging:
         late = self._mirror_at < time.monotonic() or self._unmirrored > self._most
         if late or stage.is_behind(connection):
             self.mirror(connection)
+
+    def _clean(self, connection: Connection, work: Callable[[], None]) -> None:
+        """Where there is no stage any more, nothing is to be cleaned."""
+        if self.is_on(connection):
+            self.write(connection, lambda _: work() if self.is_on(connection) else None)
 
     def _mirrored(self) -> None:
         self._mirror_at = time.monotonic() + MIRROR_SECONDS

@@ -183,7 +183,7 @@ class Store:
         with self._use() as connection:
             stream = self._streams.find(connection, name)
             sinks = [place.has for place in self._places.get(name, {}).values()]
-            self._drop_delivered(connection, stream, sinks)
+            self._staging.drop_delivered(connection, stream, sinks)
             bound = min((has.floor for has in sinks), default=stream.head)
             if bound - self._purged.get(name, 0) < PURGE_ROWS:
                 return False
@@ -242,17 +242,14 @@ class Store:
             connection.execute("UPDATE store SET boot = ''")
             self._database.close()
 
-    def _drop_delivered(self, connection: Connection, stream: Stream, sinks: Collection[Progress]) -> None:
-        if self._staging.is_on(connection):
-            self._staging.write(connection, lambda _: stage.drop_delivered(connection, stream, sinks))
-
     def _unstage(self, connection: Connection, heads: Mapping[str, int] | None) -> None:
         """Bring to the spool what is staged up to `heads` and some sink lacks."""
         rows = []
         for name in self._streams.all(connection):
             stream = self._streams.find(connection, name)
             if name in self._places:
-                self._drop_delivered(connection, stream, [place.has for place in self._places[name].values()])
+                sinks = [place.has for place in self._places[name].values()]
+                self._staging.drop_delivered(connection, stream, sinks)
             rows.append((stream.row(0), stream.row(stream.head if heads is None else heads.get(name, 0))))
         if not self._staging.is_on(connection):
             return
@@ -264,13 +261,10 @@ class Store:
 
     def _forget(self, connection: Connection, name: str) -> None:
         stream = self._streams.find(connection, name)
-        for schema in dict.fromkeys(("main", connection.hot)):  # one after the other: a kill in between undoes both
-            with transaction(connection):
-                connection.execute(
-                    f"UPDATE {schema}.streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id)
-                )
-                connection.execute(f"DELETE FROM {schema}.cursors WHERE stream = ?", (stream.id,))
-                connection.execute(f"DELETE FROM {schema}.records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
+        # One after the other: a kill in between undoes both.
+        with transaction(connection):
+            _forget(connection, "main", stream)
+        self._staging.write(connection, lambda hot: _forget(hot, hot.hot, stream))
         self._places.pop(name, None)
 
     @contextmanager
@@ -304,6 +298,12 @@ class Store:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
         self._database.sync()
         self._staging.begin(connection)  # nothing that may fail comes behind it: a second try would meet our own lock
+
+
+def _forget(connection: Connection, schema: str, stream: Stream) -> None:
+    connection.execute(f"UPDATE {schema}.streams SET seq = max(seq, ?) WHERE id = ?", (stream.head, stream.id))
+    connection.execute(f"DELETE FROM {schema}.cursors WHERE stream = ?", (stream.id,))
+    connection.execute(f"DELETE FROM {schema}.records WHERE id BETWEEN ? AND ?", rows_of(stream.id))
 
 
 def _before_first(connection: Connection, stream: Stream) -> int:

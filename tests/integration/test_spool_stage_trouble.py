@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from overshootd.errors import SpoolError
 from overshootd.sinks.progress import Progress
 from overshootd.sinks.spool import FILE_NAME
+from overshootd.sinks.store import Store
 from tests.integration.sink_lab import fill, small_filesystem, store_one, unprivileged
 from tests.integration.stage_lab import append, killed, open_store, read, staged_at
 from tests.remembering import RememberingLog
@@ -61,6 +63,31 @@ def test_a_stream_that_is_new_when_the_stage_is_full_is_kept_like_any_other(tmp_
         store = open_store(tmp_path, memory)
         assert [store.read(name, 0, None, 9, 99) for name in names] == [[(1, b"x")]] * 200
         assert [store_one(store, name, lambda seq: b"x") for name in names] == [2] * 200
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("work", "left"),
+    [
+        (lambda store: store.sync(), 50),
+        (lambda store: store.purge("yard"), 50),
+        (lambda store: store.forget("yard"), 0),
+    ],
+    ids=["sync", "purge", "forget"],
+)
+def test_what_meets_a_full_stage_goes_on_without_it(tmp_path: Path, work: Callable[[Store], object], left: int) -> None:
+    log = RememberingLog()
+    with small_filesystem(tmp_path / "memory", "size=200k") as memory:
+        store = open_store(tmp_path, memory, log)
+        store.attach("yard", SINKS)
+        append(store, 50, 1000)
+        fill(memory / "other")
+        work(store)
+        assert ["goes to the disk at once" in line for line in log.lines] == [True]
+        killed(store, tmp_path, memory)
+        store = open_store(tmp_path, memory)
+        assert len(read(store)) == left
+        assert append(store, 1) == [51]
         store.close()
 
 
