@@ -20,6 +20,9 @@ T = TypeVar("T")
 STAGE_BYTES = 4_000_000
 """So much is staged at most: 10 s of 500 results a second."""
 
+AGAIN_SECONDS = 3600.0
+"""How long nothing is staged after the stage failed: whoever has filled the tmpfs may have left it since."""
+
 MIRROR_SECONDS = 300.0
 """How often cursors and counts are written where nothing else is: counts of so long a power cut may take."""
 
@@ -27,7 +30,7 @@ MIRROR_SECONDS = 300.0
 class Staging:
     """The stage of one spool; `path` None: it has none. All methods raise DatabaseError, OSError.
 
-    Where the stage fails, nothing more is staged until the next start, and what was goes on in the spool. `most` is how
+    Where the stage fails, nothing more is staged for AGAIN_SECONDS, and what was goes on in the spool. `most` is how
     many records may come between two times that the spool learns their numbers.
     """
 
@@ -37,6 +40,7 @@ class Staging:
         self._most = most
         self._log = log
         self._stages = Condition(log, f"staging what is new in {path}", time.monotonic)
+        self._begin_at = 0.0  # monotonic
         self._mirror_at = 0.0  # monotonic
         self._unmirrored = 0  # records since then
         self._bytes = 0  # of records: on the stage when that was looked at last, and what came since
@@ -69,6 +73,7 @@ class Staging:
         """Stage what comes from now on, if that is possible."""
         if self._path is None:
             return
+        self._begin_at = time.monotonic() + AGAIN_SECONDS
         try:
             stage.begin(connection, self._path, self._boot)
         except (DatabaseError, OSError) as error:
@@ -77,9 +82,15 @@ class Staging:
             self._stages.good()
             self._mirrored()
 
+    def begin_if_due(self, connection: Connection) -> None:
+        """The same, where the stage failed a while ago."""
+        if not self.is_on(connection) and time.monotonic() >= self._begin_at:
+            self.begin(connection)
+
     def leave(self, connection: Connection) -> None:
         """Put everything into the spool."""
         if self._path is not None and self.is_on(connection):
+            self._begin_at = time.monotonic() + AGAIN_SECONDS
             stage.leave(connection, self._boot)
             self._remove(self._path)
 
@@ -171,4 +182,4 @@ class Staging:
 
 
 def _why(error: Exception) -> str:
-    return f"{error}: it goes to the disk at once, until the next start"
+    return f"{error}: it goes to the disk at once; another try is made every hour"

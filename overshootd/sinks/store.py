@@ -232,6 +232,7 @@ class Store:
             if self._staging.is_on(connection):
                 self._unstage(connection, heads)
             self._database.sync()
+            self._staging.begin_if_due(connection)
 
     def close(self) -> None:
         """End in order: what is there is brought to the disk, and the next start knows that nothing is missing."""

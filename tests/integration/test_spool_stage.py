@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from overshootd.groups import TaskGroup
-from overshootd.sinks import stage
+from overshootd.sinks import stage, staging
 from overshootd.sinks.database import Connection
 from overshootd.sinks.delivery import Delivery
 from overshootd.sinks.disk import Disk
@@ -141,6 +141,24 @@ def test_a_stage_that_is_full_is_left_and_all_goes_to_the_disk(tmp_path: Path) -
         store.close()
     [line] = log.lines
     assert "goes to the disk at once" in line
+
+
+def test_a_stage_that_was_full_is_begun_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "AGAIN_SECONDS", 0.0)
+    log = RememberingLog()
+    with small_filesystem(tmp_path / "memory", "size=200k") as memory:
+        store = open_store(tmp_path, memory, log)
+        append(store, 500, 1000)
+        assert list(memory.iterdir()) == []
+        store.sync()
+        before = written(tmp_path / FILE_NAME)
+        append(store, 5)
+        assert written(tmp_path / FILE_NAME) == before
+        killed(store, tmp_path, memory)
+        store = open_store(tmp_path, memory)
+        assert read(store) == [*range(1, 506)]
+        store.close()
+    assert "works again" in log.lines[1]
 
 
 def test_a_stage_of_a_directory_that_is_not_there_is_told_and_not_needed(tmp_path: Path) -> None:
