@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from overshootd.contracts import Log
 from overshootd.errors import ConfigError, SpoolError
@@ -23,6 +24,12 @@ class Connection(sqlite3.Connection):
     """`hot` is the schema that has the small tables as they are now: another than `main` while there is a stage."""
 
     hot = "main"
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as error:  # of SQLite's own message, which names what is garbled
+            raise sqlite3.DatabaseError(f"the tables cannot be read: {error}") from error
 
 
 DatabaseError = sqlite3.Error
@@ -39,6 +46,22 @@ Measured as `wchar` of /proc/self/io over 2,000 appends with their checkpoints, 
 
 LOCK_SECONDS = 2.0
 """How long somebody who looks into it (a `sqlite3` shell) may keep the lock; of daemons there is one (statelock.py)."""
+
+PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+)
+"""Primary codes of what is no fault of a file."""
 
 SETTINGS = (
     # One process uses the file, so the write-ahead log needs no index in shared memory: one file less is written.
@@ -273,24 +296,35 @@ def _make(path: Path, first: int, fill: Callable[[Connection], int] | None) -> i
     return count
 
 
+def _code(error: sqlite3.Error) -> int:
+    """What is no text where text should be is met by Python, which gives no code."""
+    if type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+
+
 def is_full(error: sqlite3.Error) -> bool:
     """Whether it says that there is no room."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+    return _code(error) & 0xFF == sqlite3.SQLITE_FULL
 
 
-def is_unreadable(error: sqlite3.Error) -> bool:
-    """Whether it says that the file is broken, or that what it lies on gives it back no more."""
-    return is_broken(error) or error.sqlite_errorcode in (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ)
+def may_pass(error: sqlite3.Error) -> bool:
+    """Whether it says nothing about what is in the file: it is locked, or the system's trouble. What cannot be read
+    does not pass."""
+    return _code(error) & 0xFF in PASSING and _code(error) not in (
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+    )
 
 
 def is_broken(error: sqlite3.Error) -> bool:
     """Whether it says that the file itself is broken, so that trying again is no use."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(error) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def explain(error: sqlite3.Error) -> str:
     """What to do about it, where that is known."""
-    match error.sqlite_errorcode & 0xFF:
+    match _code(error) & 0xFF:
         case sqlite3.SQLITE_FULL:
             return "no space left on the disk: make room there"
         case sqlite3.SQLITE_BUSY:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SPANS = 128
@@ -48,6 +48,21 @@ class Progress:
                 return (at + 1, min(first - 1, head)) if at < head else None
             at = max(at, last)
         return (at + 1, head) if at < head else None
+
+    def beyond(self, other: Progress) -> Iterator[tuple[int, int]]:
+        """What is delivered here and was not there, both ends included."""
+        for first, last in ((1, self.floor), *self.spans):
+            at = first - 1
+            while (gap := other.gap_after(at, last)) is not None:
+                yield gap
+                at = gap[1]
+
+    def joined(self, other: Progress) -> Progress:
+        """What is delivered here or there."""
+        has = self
+        for gap in other.beyond(self):
+            has = has.having(*gap)
+        return has
 
     def waiting(self, head: int) -> int:
         """How many `seq` to `head` are not delivered yet."""

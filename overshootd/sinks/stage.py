@@ -12,12 +12,13 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from overshootd.sinks.database import Connection, DatabaseError, is_unreadable, transaction
+from overshootd.sinks.database import Connection, DatabaseError, may_pass, transaction
 from overshootd.sinks.paths import FILE_MODE
-from overshootd.sinks.places import Stream, rows_of
-from overshootd.sinks.progress import Progress
+from overshootd.sinks.places import Stream, row_of, rows_of
+from overshootd.sinks.progress import Progress, progress
 from overshootd.sinks.tables import TABLES, VERSION
 
 STAGE = "stage"
@@ -44,7 +45,9 @@ def stage_path(directory: Path, spool: Path) -> Path:
 
 def begin(connection: Connection, path: Path, boot: str) -> None:
     """Stage what comes from now on, on a new stage at `path`, which the spool names and which tells the spool by its
-    seed. Raises DatabaseError, OSError."""
+    seed. Raises DatabaseError, OSError, UnicodeError."""
+    if any(name == STAGE for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
+        connection.execute(f"DETACH {STAGE}")  # it could not be when it was left
     remove(path)
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
     connection.execute(f"ATTACH ? AS {STAGE}", (str(path),))
@@ -75,9 +78,10 @@ def leave(connection: Connection, boot: str) -> None:
         _insert(connection, [EVERYTHING])
         _mirror(connection)
         connection.execute("UPDATE main.store SET boot = ?", (boot,))
-    connection.execute("DROP VIEW temp.records")
-    connection.execute(f"DETACH {STAGE}")
-    connection.hot = "main"
+        connection.execute("DROP VIEW temp.records")
+    connection.hot = "main"  # whatever fails from here on: no start would look for what is staged now
+    with suppress(DatabaseError):
+        connection.execute(f"DETACH {STAGE}")
 
 
 def remove(path: Path) -> None:
@@ -89,9 +93,11 @@ def remove(path: Path) -> None:
 def is_whole(connection: Connection) -> bool:
     """Whether all of it can be read: of an error it is else not known whether it is the spool's."""
     try:
-        found = connection.execute(f"PRAGMA {STAGE}.quick_check").fetchall()
+        found = connection.execute(f"PRAGMA {STAGE}.integrity_check").fetchall()
+        for table in ("streams", *SMALL):  # text that is none
+            connection.execute(f"SELECT * FROM {STAGE}.{table}").fetchall()
     except DatabaseError as error:
-        return not is_unreadable(error)
+        return may_pass(error)
     return found == [("ok",)]
 
 
@@ -136,12 +142,16 @@ def drop(connection: Connection, rows: Sequence[Rows]) -> None:
 def is_behind(connection: Connection) -> bool:
     """Whether the spool has records that its own cursors, unlike the stage's, say are not delivered: after a power cut
     they would be once more."""
-    first, last = (f"({schema}.seq + (stream << 43))" for schema in ("had", "has"))
     query = (
-        f"SELECT 1 FROM main.cursors AS had JOIN {STAGE}.cursors AS has USING (stream, sink) WHERE had.seq < has.seq"
-        f" AND EXISTS (SELECT 1 FROM main.records WHERE id > {first} AND id <= {last}) LIMIT 1"
+        f"SELECT stream, had.seq, had.spans, has.seq, has.spans FROM main.cursors AS had"
+        f" JOIN {STAGE}.cursors AS has USING (stream, sink) WHERE had.seq < has.seq OR had.spans <> has.spans"
     )
-    return connection.execute(query).fetchone() is not None
+    some = "SELECT 1 FROM main.records WHERE id BETWEEN ? AND ? LIMIT 1"
+    for stream, floor, spans, *now in connection.execute(query).fetchall():
+        for gap in progress(*now).beyond(progress(floor, spans)):
+            if connection.execute(some, (row_of(stream, gap[0]), row_of(stream, gap[1]))).fetchone():
+                return True
+    return False
 
 
 def mirror(connection: Connection) -> None:

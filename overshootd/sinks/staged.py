@@ -26,7 +26,7 @@ class Staged:
 
 
 class Unusable(Exception):
-    """It is of another version."""
+    """It is damaged, or of another version."""
 
 
 def read(path: Path, boot: str) -> Staged | None:
@@ -40,13 +40,30 @@ def read(path: Path, boot: str) -> Staged | None:
         store = stage.execute("SELECT boot, seed FROM store").fetchone() if version else None
         if store is None or store[0] != boot:
             return None
-        return Staged(
+        if not isinstance(store[1], int) or stage.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            raise Unusable("it is damaged")
+        found = Staged(
             store[1],
             stage.execute("SELECT id, name, seq FROM streams").fetchall(),
             stage.execute("SELECT stream, sink, seq, spans, config FROM cursors").fetchall(),
             stage.execute("SELECT * FROM counts").fetchall(),
             stage.execute("SELECT id, at, line FROM records ORDER BY id").fetchall(),
         )
+    if not _makes_sense(found):
+        raise Unusable("it is damaged")
+    return found
+
+
+def _makes_sense(found: Staged) -> bool:
+    """Whether everything has the type that was written: of damage within a row a table's structure tells nothing."""
+    kinds: dict[str, tuple[Any, ...]] = {
+        "streams": (int, str, int),
+        "cursors": (int, str, int, str, str),
+        "counts": (str, str, *[int | float] * 6),
+        "records": (int, int | None, bytes),
+    }
+    rows = ((row, kind) for table, kind in kinds.items() for row in getattr(found, table))
+    return all(all(map(isinstance, row, kind)) for row, kind in rows)
 
 
 def take(connection: Connection, staged: Staged) -> None:

@@ -11,7 +11,7 @@ from overshootd.condition import Condition
 from overshootd.contracts import Log
 from overshootd.errors import SpoolError
 from overshootd.sinks import stage, staged
-from overshootd.sinks.database import Connection, DatabaseError, explain, is_unreadable, transaction
+from overshootd.sinks.database import Connection, DatabaseError, explain, may_pass, transaction
 from overshootd.sinks.places import Row, Stream
 from overshootd.sinks.progress import Progress
 
@@ -39,6 +39,7 @@ class Staging:
         self._boot = boot
         self._most = most
         self._log = log
+        self._former: Path | None = None  # where a killed process staged, if elsewhere: it is in the spool now
         self._stages = Condition(log, f"staging what is new in {path}", time.monotonic)
         self._begin_at = 0.0  # monotonic
         self._mirror_at = 0.0  # monotonic
@@ -66,17 +67,20 @@ class Staging:
             elif path == former:
                 self._log.error(f"{path} is gone, and with it what was new when overshootd ended: keep its directory")
             if path != self._path:
-                self._remove(path)
+                self._former = path
         return found
 
     def begin(self, connection: Connection) -> None:
         """Stage what comes from now on, if that is possible."""
+        if self._former is not None:
+            self._remove(self._former)
+            self._former = None
         if self._path is None:
             return
         self._begin_at = time.monotonic() + AGAIN_SECONDS
         try:
             stage.begin(connection, self._path, self._boot)
-        except (DatabaseError, OSError) as error:
+        except (DatabaseError, OSError, UnicodeError) as error:
             self._stages.bad(_why(error))
         else:
             self._stages.good()
@@ -157,7 +161,7 @@ class Staging:
         try:
             return staged.read(path, self._boot)
         except DatabaseError as error:
-            if is_unreadable(error):
+            if not may_pass(error):
                 raise staged.Unusable(str(error)) from error
             raise SpoolError(f"{path}: {explain(error)}") from error
         except OSError as error:

@@ -3,8 +3,8 @@
 What is written seldom, and why that is enough:
 
 - `seq` costs an append nothing (streams.py). A power cut may take the last records although a sink has seen their
-  numbers: therefore the first start in another boot, when there was no orderly end, rounds every stream's number up to
-  the next million, and so does one that finds the end of what was written torn.
+  numbers: therefore the first start in another boot, when there was no orderly end, lets every stream's numbers go on
+  far beyond, behind the next full million, and so does one that finds the end of what was written torn.
 - Cursors move once in `sync_seconds`, and delivered records are deleted by the hundred.
 - Records that come together are one commit.
 - With a stage (stage.py) a record is written here only if at a sync of the disk some sink still lacks it.
@@ -22,7 +22,7 @@ from overshootd.contracts import Log
 from overshootd.errors import SpoolError
 from overshootd.sinks import stage
 from overshootd.sinks.bounds import Bounds
-from overshootd.sinks.database import Connection, Database, DatabaseError, is_unreadable, transaction
+from overshootd.sinks.database import Connection, Database, DatabaseError, may_pass, transaction
 from overshootd.sinks.heirs import heirs
 from overshootd.sinks.housekeeping import Housekeeping
 from overshootd.sinks.places import (
@@ -275,7 +275,7 @@ class Store:
                 try:
                     yield connection
                 except DatabaseError as error:
-                    if is_unreadable(error) and self._staging.is_broken(connection):
+                    if not may_pass(error) and self._staging.is_broken(connection):
                         self._database.close()  # the next use begins without it; the spool's file is not to blame
                     raise
         except SpoolError:
@@ -295,10 +295,24 @@ class Store:
             self._log.warning(f"the end of the spool was torn: {cut} bytes were not whole and are cut off")
         if boot and (boot != self._boot or not found or cut):
             self._streams.jump(connection)
+        self._put_known(connection)
         if was != self._boot:
             connection.execute("UPDATE store SET boot = ?", (self._boot,))
         self._database.sync()
         self._staging.begin(connection)  # nothing that may fail comes behind it: a second try would meet our own lock
+
+    def _put_known(self, connection: Connection) -> None:
+        """What sinks have, this process knows, whatever became of the file or the stage that had it."""
+        for name, sinks in self._places.items():
+            stream = self._streams.find(connection, name)
+            there = places(connection, stream.id)
+            known = {
+                sink: replace(place, has=place.has.joined(there[sink].has) if sink in there else place.has)
+                for sink, place in sinks.items()
+            }
+            if known != there:
+                with transaction(connection):
+                    put_places(connection, stream.id, known)
 
 
 def _forget(connection: Connection, schema: str, stream: Stream) -> None:

@@ -13,7 +13,8 @@ from overshootd.sinks.places import Stream, leave_out, rows_of
 from overshootd.sinks.staging import Staging
 
 JUMP = 1_000_000
-"""More than any stream can store between two syncs of the disk."""
+UNKNOWN = 750_000
+"""More than any stream can store before the disk knows its number: a mirror of the stage is due after half of JUMP."""
 
 
 class Streams:
@@ -54,7 +55,7 @@ class Streams:
         streams = {name: self.find(connection, name) for name in self.all(connection)}
         with transaction(connection):
             for stream in streams.values():
-                was, stream.head = stream.head, (stream.head // JUMP + 1) * JUMP
+                was, stream.head = stream.head, ((stream.head + UNKNOWN) // JUMP + 1) * JUMP
                 leave_out(connection, stream.id, was + 1, stream.head)
                 connection.execute("UPDATE main.streams SET seq = ? WHERE id = ?", (stream.head, stream.id))
 

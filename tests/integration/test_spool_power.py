@@ -277,3 +277,39 @@ def test_in_the_same_boot_only_what_no_kill_leaves_is_a_torn_end(tmp_path: Path,
     assert found == [*range(1, 11 - behind)]
     assert (following > 1_000_000) is told
     assert ["cut off" in line for line in after.lines] == [True] * told
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["at once", "staged"])
+def test_numbers_shortly_before_a_million_do_not_come_again_either(tmp_path: Path, staged: bool) -> None:
+    (tmp_path / "stage").mkdir()
+    stage_dir = tmp_path / "stage" if staged else None
+    path = tmp_path / "before" / FILE_NAME
+    store = Store(path, RememberingLog(), "boot 1", stage_dir=stage_dir)
+    store.attach("yard", SINKS)
+    store.within(lambda connection: connection.execute("UPDATE main.streams SET seq = 999990"))
+    store.close()
+    store = Store(path, RememberingLog(), "boot 1", stage_dir=stage_dir)
+    store.attach("yard", SINKS)
+    shutil.copytree(path.parent, tmp_path / "after")
+    last = [store_one(store, "yard", lambda seq: b"x") for _ in range(20)][-1]
+    store.close()
+    store = Store(tmp_path / "after" / FILE_NAME, RememberingLog(), "boot 2", stage_dir=stage_dir)
+    assert store_one(store, "yard", lambda seq: b"x") > last > 1_000_000
+    store.close()
+
+
+def test_what_went_ahead_and_was_synced_stays_delivered(tmp_path: Path) -> None:
+    (tmp_path / "stage").mkdir()
+    store = Store(tmp_path / "before" / FILE_NAME, RememberingLog(), "boot 1", stage_dir=tmp_path / "stage")
+    store.attach("yard", SINKS)
+    for _ in range(10):
+        store_one(store, "yard", lambda seq: b"x")
+    store.sync()
+    store.ack("yard", "mqtt:b", Progress(0, ((6, 10),)))
+    store.sync()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    store.close()
+    store = Store(tmp_path / "after" / FILE_NAME, RememberingLog(), "boot 2", stage_dir=tmp_path / "stage")
+    _, places = store.attach("yard", SINKS)
+    assert [seq for seq in range(1, 11) if not places["mqtt:b"].contains(seq)] == [1, 2, 3, 4, 5]
+    store.close()

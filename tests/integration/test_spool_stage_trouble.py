@@ -29,6 +29,13 @@ def memory(tmp_path: Path) -> Path:
     return path
 
 
+def spoil(path: Path) -> None:
+    """All but the first pages."""
+    with path.open("r+b") as file:
+        file.seek(20_000)
+        file.write(b"\xee" * (path.stat().st_size - 20_000))
+
+
 def test_a_sync_that_fails_at_the_start_costs_nothing_that_comes_later(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,9 +140,7 @@ def test_a_stage_that_breaks_while_it_is_used_does_not_cost_the_spool(tmp_path: 
     store.sync()
     append(store, 3, size=1_000_000)  # more than what is read once is remembered of
     path = staged_at(memory)
-    with path.open("r+b") as file:
-        file.seek(20_000)
-        file.write(b"\xee" * (path.stat().st_size - 20_000))
+    spoil(path)
     with pytest.raises(SpoolError):
         read(store)
     new = append(store, 2)
@@ -146,6 +151,67 @@ def test_a_stage_that_breaks_while_it_is_used_does_not_cost_the_spool(tmp_path: 
     assert f"{path}" in line
     assert "set aside" in line
     store.close()
+
+
+def test_what_a_sink_has_is_known_though_the_stage_that_had_it_broke(tmp_path: Path, memory: Path) -> None:
+    store = open_store(tmp_path, memory)
+    store.attach("yard", SINKS)
+    append(store, 5)
+    store.sync()
+    store.ack("yard", "mqtt:b", Progress(5))
+    append(store, 3, size=1_000_000)
+    spoil(staged_at(memory))
+    with pytest.raises(SpoolError):
+        read(store)
+    store.sync()
+    killed(store, tmp_path, memory)
+    store = open_store(tmp_path, memory)
+    _, places = store.attach("yard", SINKS)
+    assert places["mqtt:b"].floor >= 5
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cursors SET config = CAST(x'7bff' AS TEXT)",
+        "UPDATE streams SET seq = 'many'",
+        "ALTER TABLE records RENAME TO recorxs",
+        "PRAGMA writable_schema = ON;"
+        " UPDATE sqlite_master SET name = CAST(x'ff' AS TEXT), sql = 'CREATE TABLE' WHERE name = 'counts'",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, 'BLOB NOT NULL', 'BLOB');"
+        " PRAGMA writable_schema = RESET; UPDATE records SET line = NULL",
+    ],
+    ids=["no text", "no number", "no table", "no schema", "no line"],
+)
+def test_a_stage_that_makes_no_sense_is_set_aside(tmp_path: Path, memory: Path, damage: str) -> None:
+    store = open_store(tmp_path, memory)
+    store.attach("yard", SINKS)
+    append(store, 5)
+    killed(store, tmp_path, memory)
+    path = staged_at(memory)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(damage)
+    log = RememberingLog()
+    store = open_store(tmp_path, memory, log)
+    assert append(store, 1) == [1_000_001]
+    [line] = log.lines
+    assert f"set aside as {path}.aside" in line
+    store.close()
+
+
+def test_what_is_stored_while_a_stage_cannot_be_let_go_of_is_kept(tmp_path: Path) -> None:
+    with small_filesystem(tmp_path / "memory", "size=200k") as memory:
+        store = open_store(tmp_path, memory)
+        append(store, 10)
+        looking = store.within(lambda connection: connection.execute("SELECT id FROM stage.records"))
+        looking.fetchone()  # SQLite detaches nothing that somebody reads
+        assert append(store, 500, 1000)[-1] == 510
+        looking.close()
+        killed(store, tmp_path, memory)
+        store = open_store(tmp_path, memory)
+        assert read(store) == [*range(1, 511)]
+        store.close()
 
 
 def test_a_spool_that_breaks_while_there_is_a_stage_is_replaced_and_goes_on_with_it(

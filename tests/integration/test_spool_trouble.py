@@ -98,6 +98,28 @@ def test_a_damaged_spool_is_set_aside_and_numbers_do_not_repeat(tmp_path: Path, 
     assert (tmp_path / f"{FILE_NAME}.aside-1").exists()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cursors SET config = CAST(x'7bff' AS TEXT)",
+        "PRAGMA writable_schema = ON;"
+        " UPDATE sqlite_master SET name = CAST(x'ff' AS TEXT), sql = 'CREATE TABLE' WHERE name = 'counts'",
+    ],
+    ids=["in a row", "in the schema"],
+)
+def test_a_spool_with_text_that_is_none_is_replaced_and_goes_on_with_what_it_had(tmp_path: Path, damage: str) -> None:
+    path = filled_with_results(tmp_path, 20)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(damage)
+    log = RememberingLog()
+    store = Store(path, log, "boot")
+    with suppress(SpoolError):
+        store.attach("yard", {"file:/a": "{}"})
+    assert store_one(store, "yard", line) > 1_000_000_000_000
+    assert "set aside as" in log.lines[0]
+    store.close()
+
+
 def test_damage_that_shows_later_is_met_without_a_restart(tmp_path: Path) -> None:
     path = filled_with_results(tmp_path, 200)
     # Not the schema, so that opening finds nothing wrong, nor the last record, so that appending does not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from tests.ledger.tap import Tap, tapped
 STREAMS = ("one", "two")
 INTERVAL = 0.2
 """Seconds between two results of a stream."""
+
+READS = 10
+"""Tries to read files that rotate meanwhile."""
 
 MEGABYTES = 8
 STREAM: Json = {
@@ -63,6 +66,12 @@ class Bed:
 
     def lines(self, stream: str) -> list[bytes]:
         """All that is in the file and in the older ones, in order."""
+        for _ in range(READS):
+            with suppress(FileNotFoundError):  # it was rotated or compressed between being seen and being read
+                return self._lines(stream)
+        return self._lines(stream)
+
+    def _lines(self, stream: str) -> list[bytes]:
         path = self.results.path / f"{stream}.jsonl"
         older = sorted(
             (found for found in path.parent.glob(f"{path.name}-*") if found.suffix != ".tmp"), key=lambda one: one.name

@@ -88,3 +88,11 @@ def test_more_spans_than_are_kept_cost_the_shortest_and_never_the_newest(lengths
 @pytest.mark.parametrize("text", ["[", "[[1]]", '[["a","b"]]', "7"])
 def test_spans_that_make_no_sense_are_delivered_once_more(text: str) -> None:
     assert progress(5, text) == Progress(5)
+
+
+@given(GIVEN, GIVEN)
+def test_what_one_has_beyond_another_and_what_both_have(given_: list[Span], before: list[Span]) -> None:
+    has, had = having(given_), having(before)
+    beyond = [seq for first, last in has.beyond(had) for seq in range(first, last + 1)]
+    assert beyond == sorted(model(given_) - model(before))
+    assert content(has.joined(had)) == model(given_) | model(before)
