@@ -26,6 +26,12 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
+def whole(path: Path) -> list[Json]:
+    """The records in a file that is written to meanwhile: the last may be there in part."""
+    lines = path.read_bytes().rpartition(b"\n")[0].splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 async def eventually(condition: Callable[[], T | Awaitable[T]], what: str, bound: float = BOUND) -> T:
     """Wait until `condition` gives something true and return that; fail after `bound` seconds, naming `what`."""
     deadline = asyncio.get_running_loop().time() + bound
@@ -124,8 +130,7 @@ class Daemon(Process):
     def records(self, kind: str = "result", stream: str = "one") -> list[Json]:
         """All records of a kind so far, in the order of the file."""
         path = self.results / f"{stream}.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [record for line in lines if (record := json.loads(line))["type"] == kind]
+        return [record for record in whole(path) if record["type"] == kind]
 
     def heard(self) -> str:
         """Everything that systemd would have been told so far."""

@@ -19,7 +19,7 @@ from overshootd.control.server import Control
 from overshootd.control.wire import Json
 from overshootd.controls import KeptControls
 from tests.integration import daemon_bed
-from tests.integration.daemon_bed import eventually
+from tests.integration.daemon_bed import eventually, whole
 from tests.integration.test_daemon_end import NOWHERE
 from tests.integration.test_status_command import Told, config, overshootd
 from tests.remembering import RememberingLog
@@ -143,8 +143,8 @@ async def test_another_prompt_reaches_the_running_stream(tmp_path: Path, media_n
 
 def shas(folder: Path) -> set[str]:
     """Of the prompts to which results came."""
-    lines = (folder / "results" / "one.jsonl").read_text().splitlines()
-    return {record["api"]["prompt_sha"] for line in lines if (record := json.loads(line))["type"] == "result"}
+    records = whole(folder / "results" / "one.jsonl")
+    return {record["api"]["prompt_sha"] for record in records if record["type"] == "result"}
 
 
 async def ended(gateway: daemon_bed.Simulator) -> list[Any]:

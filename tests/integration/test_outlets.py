@@ -20,7 +20,7 @@ from overshootd.sinks.space import Space
 from overshootd.sinks.spool import Spool
 from overshootd.sinks.stdout import Output
 from overshootd.status import SinkNow
-from tests.integration.daemon_bed import eventually
+from tests.integration.daemon_bed import eventually, whole
 from tests.integration.delivery_lab import PATIENCE, append, opened
 from tests.remembering import RememberingLog
 
@@ -97,7 +97,7 @@ async def known(outlets: Outlets, stream: str) -> Sequence[SinkNow]:
 
 
 def seqs(path: Path) -> list[int]:
-    return [json.loads(line)["seq"] for line in path.read_text().splitlines()]
+    return [record["seq"] for record in whole(path)]
 
 
 async def test_what_waits_of_a_disabled_stream_goes_to_the_sinks_that_it_still_has(

@@ -4,7 +4,6 @@ for the rest."""
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.daemon_bed import Json, Simulator, config, eventually
+from tests.integration.daemon_bed import Json, Simulator, config, eventually, whole
 from tests.lab.cameras import unbind, usb
 from tests.lab.test_daemon import BOUND, SLOW
 
@@ -45,8 +44,7 @@ def service(gateway: Simulator) -> Iterator[None]:
 
 
 def everything() -> list[Json]:
-    path = STATE / "results" / "yard.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return whole(STATE / "results" / "yard.jsonl")
 
 
 def records(kind: str) -> list[Json]:

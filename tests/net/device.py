@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tests.integration.daemon_bed import eventually
+from tests.integration.daemon_bed import eventually, whole
 from tests.net.namespaces import Namespace
 from tests.net.programs import program
 
@@ -81,8 +81,7 @@ class Device:
     def records(self, stream: str, kind: str = "result") -> list[Json]:
         """All of a kind so far, in the order of the file."""
         path = self.folder / "results" / f"{stream}.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [record for line in lines if (record := json.loads(line))["type"] == kind]
+        return [record for record in whole(path) if record["type"] == kind]
 
     def newest(self, stream: str) -> list[Json]:
         """The newest results, some dozens, in the order of the file: quick however long the file is."""
