@@ -23,6 +23,9 @@ STREAMS = tuple(f"cam-{number}" for number in range(8))
 WAITING = 500
 """Of each stream at most: who appends waits for the sinks then, so that what is measured goes all the way."""
 
+LOOK_EVERY = 16
+"""Results: looking after each of them takes 3 % of the CPU, which is the measurement's and not ours."""
+
 WARM_UP = 3.0
 STUCK_SECONDS = 30.0
 WINDOW = 100
@@ -80,8 +83,9 @@ async def _ours(state: Path, server: Mosquitto, seconds: float) -> Rate:
 async def _append(pipe: Pipe, number: int) -> None:
     """One stream, as fast as it goes."""
     delivery = pipe.deliveries[number]
-    for result in records.results(STREAMS[number]):
-        await until(lambda: delivery.now.waiting < WAITING, "less that waits", STUCK_SECONDS)
+    for count, result in enumerate(records.results(STREAMS[number])):
+        if not count % LOOK_EVERY:
+            await until(lambda: delivery.now.waiting < WAITING, "less that waits", STUCK_SECONDS)
         await pipe.append(result)
 
 
